@@ -1,0 +1,1 @@
+"""Tempera's worker: everything that needs no Blender. Run it with ``python -m backend``."""

@@ -1,0 +1,260 @@
+"""The job folder: all that a run needs before it starts, all that it made after it ends.
+
+::
+
+    JOB/
+      job.json            what to do: format, version, name, settings, source
+      state.json          where it stands: state and a sentence for the artist
+      shot/               the captured shot; shot/shot.json is written last
+      keys/000012.png     the artist's key frames
+      frames/000012.png   finished frames
+      report.json         what was used and what it took
+      log.txt             tracebacks and the worker's own notes
+
+Every file is written under a temporary name and renamed, so what carries its final name is whole. A run killed at any
+instant goes on from the last whole frame.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import VERSION, settings
+from .errors import UserError
+from .settings import Settings
+
+FORMAT = 1
+STATES = ("new", "capturing", "ready", "running", "cancelled", "failed", "done")
+_FRAME_NAME = re.compile(r"(-?\d+)\.png")
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a job stands: one of STATES, and a sentence for the artist ("" when all is well)."""
+
+    state: str
+    message: str = ""
+
+
+class Job:
+    """One run's folder. Make it with :meth:`create`, find it again with :meth:`open`."""
+
+    def __init__(self, folder: Path, name: str, run: Settings, source: dict[str, Any]) -> None:
+        self.folder = folder
+        self.name = name
+        self.settings = run
+        self.source = source
+
+    @classmethod
+    def create(cls, folder: Path, name: str, run: Settings, source: dict[str, Any] | None = None) -> Job:
+        """Make the folder of a new job and write its ``job.json``.
+
+        ``source`` says where the shot came from, in JSON values (scene, strip, .blend). UserError when the folder
+        already holds a job or cannot be written.
+        """
+        if (folder / "job.json").exists():
+            raise UserError(f"{folder} already holds a job. Choose another folder, or resume that job.")
+        job = cls(folder, name, run, source or {})
+        for part in (job.shot_folder, job.keys_folder, job.frames_folder):
+            with _artist_errors(part):
+                part.mkdir(parents=True, exist_ok=True)
+        job.write_state(State("new"))
+        job._write_spec()
+        return job
+
+    @classmethod
+    def open(cls, folder: Path) -> Job:
+        """Return the job in ``folder``; UserError when it holds none, or one that this version cannot read."""
+        path = folder / "job.json"
+        if not path.is_file():
+            raise UserError(f"{folder} holds no job. Choose a folder that Tempera made.")
+        plain = read_json(path)
+        made_by = plain.get("format")
+        if not isinstance(made_by, int) or made_by > FORMAT:
+            raise UserError(
+                f"{folder.name} was made by a newer Tempera (job format {made_by}, this one reads {FORMAT}). "
+                "Update Tempera, or make the job again."
+            )
+        run = settings.from_json(plain.get("settings"))
+        return cls(folder, str(plain.get("name", folder.name)), run, plain.get("source") or {})
+
+    def _write_spec(self) -> None:
+        plain = {
+            "format": FORMAT,
+            "version": VERSION,
+            "name": self.name,
+            "settings": settings.to_json(self.settings),
+            "source": self.source,
+        }
+        write_json(self.folder / "job.json", plain)
+
+    def change(self, run: Settings) -> None:
+        """Take other settings for the next run; finished frames are dropped, since they no longer fit."""
+        for frame in self.finished():
+            self.frame_path(frame).unlink()
+        self.settings = run
+        self._write_spec()
+        self.write_state(State("ready"))
+
+    @property
+    def shot_folder(self) -> Path:
+        """Where the captured shot lies."""
+        return self.folder / "shot"
+
+    @property
+    def keys_folder(self) -> Path:
+        """Where the artist's key frames lie."""
+        return self.folder / "keys"
+
+    @property
+    def frames_folder(self) -> Path:
+        """Where finished frames lie."""
+        return self.folder / "frames"
+
+    @property
+    def log_path(self) -> Path:
+        """The job's log."""
+        return self.folder / "log.txt"
+
+    def frame_path(self, frame: int) -> Path:
+        """Return the path of finished frame ``frame``."""
+        return self.frames_folder / f"{frame:06d}.png"
+
+    def key_path(self, frame: int) -> Path:
+        """Return the path of the key frame painted over ``frame``."""
+        return self.keys_folder / f"{frame:06d}.png"
+
+    def finished(self) -> list[int]:
+        """Return the frames that are finished, ascending."""
+        return _numbered(self.frames_folder)
+
+    def key_frames(self) -> list[int]:
+        """Return the frames that have a key, ascending."""
+        return _numbered(self.keys_folder)
+
+    def add_key(self, frame: int, image: Path) -> None:
+        """Copy the PNG ``image`` into the job as the key of ``frame``; UserError when there is no such file."""
+        if not image.is_file():
+            raise UserError(f"The key frame {image} is missing. Save it again, or choose another file.")
+        write_file(self.key_path(frame), image.read_bytes())
+
+    @property
+    def state(self) -> State:
+        """Where the job stands, read from its folder."""
+        path = self.folder / "state.json"
+        if not path.is_file():
+            return State("new")
+        plain = read_json(path)
+        return State(str(plain.get("state", "new")), str(plain.get("message", "")))
+
+    def write_state(self, state: State) -> None:
+        """Note where the job stands."""
+        write_json(self.folder / "state.json", {"state": state.state, "message": state.message})
+
+    def log(self, text: str) -> None:
+        """Append ``text`` to the job's log. A log that cannot be written never stops a run."""
+        with contextlib.suppress(OSError), self.log_path.open("a", encoding="utf-8") as log:
+            log.write(text.rstrip("\n") + "\n")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the job for one process; UserError when another runs it. The lock dies with its process."""
+        with _artist_errors(self.folder), (self.folder / "lock").open("a+b") as handle:
+            if not _lock(handle.fileno()):
+                raise UserError(f"The job {self.name} is already running. Wait for it, or cancel it first.")
+            # What a killed run left half-written can only be swept while nobody writes.
+            for part in (self.folder, self.frames_folder, self.keys_folder):
+                for leftover in part.glob(".*.tmp"):
+                    leftover.unlink(missing_ok=True)
+            yield
+
+    def remove(self) -> None:
+        """Delete the job's folder with all that is in it; UserError when it cannot be deleted."""
+        with self.locked():
+            pass  # only asks whether it runs: Windows deletes no file that is held open
+        with _artist_errors(self.folder):
+            shutil.rmtree(self.folder)
+
+
+def _numbered(folder: Path) -> list[int]:
+    """Return the frame numbers of the whole PNG files in ``folder``, ascending."""
+    if not folder.is_dir():
+        return []
+    names = (_FRAME_NAME.fullmatch(entry.name) for entry in os.scandir(folder))
+    return sorted(int(name[1]) for name in names if name)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` so that the name only ever shows the whole file.
+
+    UserError when the disk is full or the folder cannot be written; nothing half-written is left behind.
+    """
+    with _artist_errors(path):
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, plain: Any) -> None:
+    """Write JSON values to ``path``, whole or not at all (see :func:`write_file`)."""
+    write_file(path, (json.dumps(plain, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in ``path``; UserError when it cannot be read."""
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}). Make the job again.") from error
+    if not isinstance(plain, dict):
+        raise UserError(f"{path} is damaged. Make the job again.")
+    return plain
+
+
+@contextlib.contextmanager
+def _artist_errors(path: Path) -> Iterator[None]:
+    """Turn what the file system refuses into a sentence for the artist."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise UserError(
+                f"The disk is full: {path} cannot be written. Free some space and resume; finished frames are kept."
+            ) from error
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}). Check the folder, or choose another one."
+        ) from error
+
+
+def _lock(descriptor: int) -> bool:
+    """Take an exclusive lock on an open file without waiting; return whether it was free."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

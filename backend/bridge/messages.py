@@ -1,0 +1,118 @@
+"""What crosses the pipe between Blender and the worker: one JSON object a line, both ways.
+
+Blender writes requests to the worker's standard input and reads events from its standard output. The first event is
+:class:`Hello`. The end of standard input tells the worker to leave. Anything else that a library prints goes to
+standard error, never into this channel.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+PROTOCOL = 1
+MAX_LINE = 1 << 20  # bytes; the longest message is an error text
+
+
+@dataclass(frozen=True)
+class Run:
+    """Request: work on the job in this folder until it is done, failed or cancelled."""
+
+    job: str
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Request: stop this job, running or waiting, at the end of its present step; finished frames are kept."""
+
+    job: str
+
+
+@dataclass(frozen=True)
+class Hello:
+    """Event: the worker is up. ``protocol`` must equal PROTOCOL; ``device`` is "cuda", "mps" or "cpu"."""
+
+    protocol: int
+    version: str
+    device: str
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """Event, about once a second while the worker lives, also during long steps."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """Event: the worker has opened the job."""
+
+    job: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Event: ``done`` of ``total`` equal pieces of work are behind; ``note`` says what goes on."""
+
+    job: str
+    done: int
+    total: int
+    note: str
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Event: a finished frame lies under ``path``, whole."""
+
+    job: str
+    frame: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Event: the job came to rest. ``state`` is "done", "cancelled" or "failed"; ``message`` is for the artist."""
+
+    job: str
+    state: str
+    message: str
+
+
+Message = Run | Cancel | Hello | Heartbeat | Started | Progress | Frame | Ended
+_KINDS = {kind.__name__.lower(): kind for kind in (Run, Cancel, Hello, Heartbeat, Started, Progress, Frame, Ended)}
+
+
+class MessageError(ValueError):
+    """A line that is not one of the messages above."""
+
+
+def encode(message: Message) -> bytes:
+    """Return ``message`` as one line of UTF-8 JSON, newline included."""
+    plain = {"type": type(message).__name__.lower(), **dataclasses.asdict(message)}
+    return json.dumps(plain, ensure_ascii=True).encode() + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    """Return the message in ``line``; MessageError when it is not one of ours, complete and correctly typed."""
+    if len(line) > MAX_LINE:
+        raise MessageError(f"a message of {len(line)} bytes")
+    try:
+        plain = json.loads(line)
+    except ValueError as error:
+        raise MessageError(f"not JSON: {line[:80]!r}") from error
+    if not isinstance(plain, dict) or plain.get("type") not in _KINDS:
+        raise MessageError(f"unknown message: {line[:80]!r}")
+    kind = _KINDS[plain.pop("type")]
+    return kind(**_checked(kind, plain))
+
+
+def _checked(kind: type, plain: dict[str, Any]) -> dict[str, Any]:
+    """Return ``plain`` if it holds exactly the fields of ``kind`` with their types, else raise MessageError."""
+    hints = get_type_hints(kind)
+    if set(plain) != set(hints):
+        raise MessageError(f"{kind.__name__} with fields {sorted(plain)}")
+    for name, value in plain.items():
+        if type(value) is not hints[name]:
+            raise MessageError(f"{kind.__name__}.{name} is {value!r}")
+    return plain

@@ -1,0 +1,201 @@
+"""The worker: runs one job at a time, told what to do on standard input, telling what it did on standard output.
+
+The process may be killed at any moment: everything that counts is in the job folder (see ``bridge.job``).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from .bridge import VERSION, messages
+from .bridge.errors import UserError
+from .bridge.job import Job, State, write_file, write_json
+from .bridge.messages import PROTOCOL, Message
+from .methods import FrameDone, Step
+from .shot.pictures import encode_png, read_picture
+from .shot.shot import Shot
+
+HEARTBEAT_SECONDS = 1.0
+
+Emit = Callable[[Message], None]
+
+
+def run_job(folder: Path, emit: Emit, cancelled: Callable[[], bool]) -> State:
+    """Work on the job in ``folder`` until it is done, failed or cancelled, and return where it came to rest.
+
+    Frames that are already finished are kept. ``cancelled`` is asked at the end of every step.
+    """
+    try:
+        job = Job.open(folder)
+    except UserError as error:
+        return _end(emit, folder, State("failed", str(error)))
+    try:
+        with job.locked():
+            emit(messages.Started(str(folder)))
+            job.write_state(State("running"))
+            state = _work(job, emit, cancelled)
+            job.write_state(state)
+    except UserError as error:
+        state = _failed(job, str(error))
+    except Exception as error:  # noqa: BLE001 - the boundary: whatever went wrong becomes one sentence and a log
+        job.log(traceback.format_exc())
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        message = f"Tempera met an error of its own ({reason}). See {job.log_path}; finished frames are kept."
+        state = _failed(job, message)
+    return _end(emit, folder, state)
+
+
+def _failed(job: Job, message: str) -> State:
+    state = State("failed", message)
+    job.log(message)
+    try:
+        job.write_state(state)
+    except UserError as error:  # a full disk cannot even hold the state; the event still tells the artist
+        job.log(str(error))
+    return state
+
+
+def _end(emit: Emit, folder: Path, state: State) -> State:
+    emit(messages.Ended(str(folder), state.state, state.message))
+    return state
+
+
+def _work(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> State:
+    """Run the job's method over the frames that are still missing, writing each frame as it comes."""
+    shot = Shot.open(job.shot_folder)
+    finished = set(job.finished())
+    wanted = [frame for frame in shot.frames if frame not in finished]
+    if cancelled():
+        return _stopped(job, shot)
+    started = time.monotonic()
+    for step in _method(job, shot, wanted):
+        if isinstance(step, FrameDone):
+            path = job.frame_path(step.frame)
+            write_file(path, encode_png(step.image, shot.alpha(step.frame)))
+            emit(messages.Frame(str(job.folder), step.frame, str(path)))
+        else:
+            emit(messages.Progress(str(job.folder), step.done, step.total, step.note))
+        if cancelled():
+            return _stopped(job, shot)
+    missing = [frame for frame in shot.frames if frame not in set(job.finished())]
+    if missing:
+        raise RuntimeError(f"{job.settings.method} left frames {missing[:5]} undone")
+    _report(job, shot, wanted, time.monotonic() - started)
+    return State("done")
+
+
+def _stopped(job: Job, shot: Shot) -> State:
+    return State("cancelled", f"Stopped with {len(job.finished())} of {len(shot.frames)} frames finished.")
+
+
+def _method(job: Job, shot: Shot, wanted: list[int]) -> Iterator[Step | FrameDone]:
+    """Start the job's method; the module is imported only now, so that no method costs another's imports."""
+    name = job.settings.method
+    method = getattr(importlib.import_module(f".methods.{name}", __package__), name)
+    model: Any = None
+    if hasattr(job.settings.chosen, "model"):
+        load = importlib.import_module(".diffusion.model", __package__).load_model
+        model = load(job.settings.chosen)
+    return method(shot, model, job.settings, wanted, _keys(job))
+
+
+def _keys(job: Job) -> dict[int, np.ndarray]:
+    """Return the artist's key frames as ``{frame: (H, W, 3) float32}``; UserError for one that is see-through."""
+    keys = {}
+    for frame in job.key_frames():
+        colour, alpha = read_picture(job.key_path(frame))
+        if alpha is not None and float(alpha.min()) < 1.0:
+            share = float((alpha < 1.0).mean())
+            raise UserError(
+                f"The key of frame {frame} is see-through in {share:.0%} of its pixels. Paint it over the whole frame, "
+                "or save it without alpha."
+            )
+        keys[frame] = colour
+    return keys
+
+
+def _report(job: Job, shot: Shot, made: list[int], seconds: float) -> None:
+    write_json(
+        job.folder / "report.json",
+        {
+            "version": VERSION,
+            "method": job.settings.method,
+            "frames": len(shot.frames),
+            "frames_made_in_this_run": len(made),
+            "seconds": round(seconds, 3),
+            "motion": shot.motion.describe(),
+            "notes": list(shot.info.notes),
+        },
+    )
+
+
+def serve() -> None:
+    """Answer requests until standard input ends. Never returns while Blender holds the other end of the pipe."""
+    emit = _take_stdout()
+    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
+    unwanted: set[str] = set()
+    emit(messages.Hello(PROTOCOL, VERSION, device()))
+    threading.Thread(target=_beat, args=(emit,), daemon=True).start()
+    threading.Thread(target=_read, args=(sys.stdin.buffer, requests, unwanted), daemon=True).start()
+    while True:
+        folder = requests.get()
+        run_job(Path(folder), emit, lambda folder=folder: folder in unwanted)  # type: ignore[misc]
+        unwanted.discard(folder)
+
+
+def _take_stdout() -> Emit:
+    """Keep standard output for messages alone: whatever a library prints from now on goes to standard error."""
+    channel = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    lock = threading.Lock()
+
+    def emit(message: Message) -> None:
+        with lock:
+            try:
+                channel.write(messages.encode(message))
+            except OSError:  # Blender is gone; so is every reason to go on
+                os._exit(0)
+
+    return emit
+
+
+def _beat(emit: Emit) -> None:
+    while True:
+        time.sleep(HEARTBEAT_SECONDS)
+        emit(messages.Heartbeat())
+
+
+def _read(stdin: BinaryIO, requests: queue.SimpleQueue[str], unwanted: set[str]) -> None:
+    """Take requests off standard input; leave the process when it ends, since nobody is left to work for."""
+    for line in stdin:
+        try:
+            request = messages.decode(line)
+        except messages.MessageError as error:
+            sys.stderr.write(f"ignored {error}\n")
+            continue
+        if isinstance(request, messages.Run):
+            unwanted.discard(request.job)
+            requests.put(request.job)
+        elif isinstance(request, messages.Cancel):
+            unwanted.add(request.job)
+    os._exit(0)
+
+
+def device() -> str:
+    """Return what networks run on here: "cuda", "mps" or "cpu"."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
