@@ -1,0 +1,39 @@
+PYTHON ?= python3
+BLENDER := .venv/bin/python
+WORKER := .venv-worker/bin/python
+EXTENSION_CLI = $(firstword $(wildcard .venv/lib/python*/site-packages/bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py))
+# The suites compare pictures, not speed: one thread each keeps two cores free of contention.
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: demo test test-all bench lint zip clean environments
+
+demo: environments
+	$(BLENDER) tools/demo.py
+
+test: environments
+	$(WORKER) -m pytest tests --ignore=tests/blender
+	$(BLENDER) -m pytest tests/blender
+
+test-all: test
+	$(PYTHON) tools/environments.py bpy42 bpy45
+	.venv-bpy42/bin/python -m pytest tests/blender
+	.venv-bpy45/bin/python -m pytest tests/blender
+
+bench: environments
+	$(BLENDER) tools/demo.py --only-shots
+	$(WORKER) -m backend bench demo/job --write bench.json
+
+lint: environments
+	.venv-worker/bin/ruff check .
+	$(WORKER) tools/typecheck.py
+
+zip: environments
+	mkdir -p build
+	$(BLENDER) $(EXTENSION_CLI) build --source-dir . --output-dir build
+	$(BLENDER) $(EXTENSION_CLI) validate build/*.zip
+
+environments:
+	@$(PYTHON) tools/environments.py blender worker
+
+clean:
+	rm -rf .venv .venv-* .check build demo bench.json .pytest_cache .ruff_cache .mypy_cache
