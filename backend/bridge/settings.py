@@ -50,11 +50,10 @@ class Group:
                 object.__setattr__(self, item.name, value)
 
 
-def _checked(name: str, value: Any, kind: type, spec: Spec) -> Any:
-    """Return ``value`` as ``kind`` (an int is taken for a float), or raise UserError."""
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+def _checked(name: str, given: Any, kind: type, spec: Spec) -> Any:
+    """Return ``given`` as ``kind`` (an int is taken for a float), or raise UserError."""
+    value: Any = float(given) if kind is float and type(given) is int else given
+    if type(value) is not kind:
         raise UserError(f"{name} is {value!r}, which is not {_NOUNS[kind]}. Give it {_NOUNS[kind]}.")
     if spec.choices and value not in [choice[0] for choice in spec.choices]:
         known = ", ".join(choice[0] for choice in spec.choices)
@@ -171,9 +170,9 @@ def from_keywords(method: str, **keywords: Any) -> Settings:
     if unknown:
         known = ", ".join(sorted(own | common))
         raise UserError(f"The method {method} has no setting {unknown[0]!r}. It has: {known}.")
-    group = groups()[method](**{name: value for name, value in keywords.items() if name in own})
-    rest = {name: value for name, value in keywords.items() if name not in own}
-    return Settings(method=method, **{method: group}, **rest)
+    parts: dict[str, Any] = {name: value for name, value in keywords.items() if name not in own}
+    parts[method] = groups()[method](**{name: value for name, value in keywords.items() if name in own})
+    return Settings(method=method, **parts)
 
 
 def to_json(settings: Settings) -> dict[str, Any]:

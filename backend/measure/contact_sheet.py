@@ -1,0 +1,46 @@
+"""A contact sheet: some frames of a job, source above result, on one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..bridge.errors import UserError
+from ..bridge.job import Job, write_file
+from ..shot.pictures import encode_png, read_picture
+from ..shot.shot import Shot
+
+GAP = 4  # px between pictures
+BACKGROUND = 0.12
+
+
+def contact_sheet(folder: Path, target: Path, columns: int = 6) -> None:
+    """Write a PNG to ``target`` with ``columns`` frames of the job in ``folder``, evenly spread over the shot.
+
+    The upper row shows the source, the lower one the finished frames. UserError when none is finished.
+    """
+    job = Job.open(folder)
+    shot = Shot.open(job.shot_folder)
+    finished = job.finished()
+    if not finished:
+        raise UserError(f"The job {job.name} has no finished frame yet. Run it first.")
+    picks = [finished[round(i)] for i in np.linspace(0, len(finished) - 1, min(columns, len(finished)))]
+    rows = [
+        [shot.beauty(frame) for frame in picks],
+        [read_picture(job.frame_path(frame))[0] for frame in picks],
+    ]
+    write_file(target, encode_png(_tiled(rows)))
+
+
+def _tiled(rows: list[list[np.ndarray]]) -> np.ndarray:
+    """Return pictures of one size, given row by row, as one picture with gaps between them."""
+    height, width = rows[0][0].shape[:2]
+    sheet = np.full(
+        (len(rows) * (height + GAP) + GAP, len(rows[0]) * (width + GAP) + GAP, 3), BACKGROUND, dtype=np.float32
+    )
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            top, left = GAP + y * (height + GAP), GAP + x * (width + GAP)
+            sheet[top : top + height, left : left + width] = picture
+    return sheet

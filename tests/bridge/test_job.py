@@ -1,0 +1,119 @@
+"""The job folder: whole files only, one process at a time, and clear words when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backend.bridge.errors import UserError
+from backend.bridge.job import FORMAT, Job, State, read_json, write_file, write_json
+from backend.bridge.settings import from_keywords
+
+ROOT = Path(__file__).resolve().parents[2]
+ODD_NAMES = ["plain", "Über Größe 日本", "x" * 200, "a b'c\"d"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_job_is_found_again_as_it_was_made(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name / name
+    made = Job.create(folder, name, from_keywords("exemplar", seed=3), {"scene": name})
+    found = Job.open(folder)
+    assert (found.settings, found.name, found.source) == (made.settings, name, {"scene": name})
+    assert found.state == State("new")
+    assert found.finished() == [] and found.key_frames() == []
+
+
+def test_frames_are_known_by_their_whole_files(tmp_path: Path) -> None:
+    job = Job.create(tmp_path / "job", "job", from_keywords("exemplar"))
+    for frame in (-2, 0, 7, 1234567):
+        write_file(job.frame_path(frame), b"png")
+    (job.frames_folder / ".000009.png.abc.tmp").write_bytes(b"half")
+    (job.frames_folder / "notes.txt").write_bytes(b"")
+    assert job.finished() == [-2, 0, 7, 1234567]
+    with job.locked():
+        assert not list(job.frames_folder.glob("*.tmp"))
+
+
+def test_other_settings_drop_the_frames_that_no_longer_fit(tmp_path: Path) -> None:
+    job = Job.create(tmp_path / "job", "job", from_keywords("exemplar"))
+    write_file(job.frame_path(1), b"png")
+    job.change(from_keywords("exemplar", seed=9))
+    assert job.finished() == [] and Job.open(job.folder).settings.seed == 9
+
+
+def test_a_second_process_cannot_run_the_same_job(tmp_path: Path) -> None:
+    job = Job.create(tmp_path / "job", "job", from_keywords("exemplar"))
+    script = (
+        "import sys; from pathlib import Path; from backend.bridge.job import Job\n"
+        "with Job.open(Path(sys.argv[1])).locked(): print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script, str(job.folder)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout and other.stdout.readline() == b"held\n"
+        with pytest.raises(UserError, match="already running"), job.locked():
+            pass
+        with pytest.raises(UserError, match="already running"):
+            job.remove()
+        other.kill()
+        other.wait()
+    with job.locked():  # the lock died with its process
+        pass
+    job.remove()
+    assert not job.folder.exists()
+
+
+def test_a_full_disk_is_said_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    """The kernel refuses to let this process write past a limit, as it refuses on a full disk."""
+    target = tmp_path / "frame.png"
+    target.write_bytes(b"old")
+    script = (
+        "import signal, resource, sys; from pathlib import Path; from backend.bridge.job import write_file\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "write_file(Path(sys.argv[1]), b'x' * 5000)"
+    )
+    command = [sys.executable, "-c", script, str(target)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "The disk is full" in run.stderr and "finished frames are kept" in run.stderr
+    assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UserError, match="cannot be written"):
+        Job.create(tmp_path / "file" / "job", "job", from_keywords("exemplar"))
+
+
+def test_folders_that_are_no_job_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no job"):
+        Job.open(tmp_path)
+    job = Job.create(tmp_path / "job", "job", from_keywords("exemplar"))
+    with pytest.raises(UserError, match="already holds a job"):
+        Job.create(tmp_path / "job", "job", from_keywords("exemplar"))
+    spec = read_json(job.folder / "job.json")
+    write_json(job.folder / "job.json", {**spec, "format": FORMAT + 1})
+    with pytest.raises(UserError, match="newer Tempera"):
+        Job.open(job.folder)
+    for damaged in ("{", "[]", ""):
+        (job.folder / "job.json").write_text(damaged)
+        with pytest.raises(UserError):
+            Job.open(job.folder)
+
+
+def test_keys_are_copied_in(tmp_path: Path) -> None:
+    job = Job.create(tmp_path / "job", "job", from_keywords("exemplar"))
+    with pytest.raises(UserError, match="is missing"):
+        job.add_key(4, tmp_path / "gone.png")
+    (tmp_path / "key.png").write_bytes(b"painted")
+    job.add_key(4, tmp_path / "key.png")
+    (tmp_path / "key.png").unlink()
+    assert job.key_frames() == [4] and job.key_path(4).read_bytes() == b"painted"
+
+
+def test_json_holds_text_of_any_language(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", {"name": "Größe 日本"})
+    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == {"name": "Größe 日本"}
