@@ -1,0 +1,271 @@
+"""A shot: what capture wrote into ``JOB/shot``, read lazily as arrays."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..bridge.errors import UserError
+from ..motion.cache import Cache
+from ..motion.correspondence import Motion
+from ..motion.estimate import EstimatedMotion
+from ..motion.exact import ExactMotion
+from ..motion.geometry import Camera, DataLayer, SceneGeometry, SceneObject
+from .exr import read_layer
+
+FORMAT = 1
+BEAUTY_CACHE = 512 << 20  # bytes of decoded beauty frames kept
+LAYER_CACHE = 1 << 30  # bytes of decoded data layers kept
+AGAIN = "Capture the shot again."
+
+__all__ = ["DataLayer", "Shot", "ShotInfo"]
+
+@dataclass(frozen=True)
+class VectorTrust:
+    """Whether this Blender writes a right Vector pass for the shot's cameras, and if not, the reason."""
+
+    trusted: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class ShotInfo:
+    """What ``shot.json`` says (format 1).
+
+    ``frames`` have a beauty image, ``data_frames`` a data layer; ``size`` is (width, height) in pixels; ``colour`` is
+    the scene's display transform; ``cuts`` are frames that are the first of a new camera; ``notes`` are sentences for
+    the artist.
+    """
+
+    name: str
+    source: str
+    blender: str
+    frames: tuple[int, ...]
+    data_frames: tuple[int, ...]
+    fps: float
+    size: tuple[int, int]
+    pixel_aspect: tuple[float, float]
+    alpha: bool
+    colour: Mapping[str, Any]
+    cuts: tuple[int, ...]
+    view_layer: str
+    cameras: Mapping[int, Camera]
+    objects: tuple[SceneObject, ...]
+    vector: VectorTrust
+    notes: tuple[str, ...]
+
+
+def frame_file(frame: int, extension: str) -> str:
+    """Name the file of a frame: six digits, negative frames with a sign."""
+    return f"{frame:06d}.{extension}"
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read an 8-bit PNG as ``(H, W, 3 or 4)`` float32 in [0, 1]; UserError where it cannot be decoded."""
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image if image.mode in ("RGB", "RGBA") else image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"The image {path.name} cannot be read; it may be cut short. {AGAIN}") from error
+    return pixels.astype(np.float32) / np.float32(255)
+
+
+class Shot:
+    """One shot on disk. Frames are loaded when asked for and kept within ``BEAUTY_CACHE`` and ``LAYER_CACHE`` bytes."""
+
+    def __init__(self, folder: Path, info: ShotInfo, matrices: np.ndarray) -> None:
+        self.folder, self.info, self.matrices = folder, info, matrices
+        self._beauty: Cache[int, np.ndarray] = Cache(BEAUTY_CACHE, self._load_beauty)
+        self._layers: Cache[int, DataLayer] = Cache(LAYER_CACHE, self._load_layer)
+
+    @classmethod
+    def open(cls, folder: Path) -> Shot:
+        """Open ``JOB/shot``; check that every frame is there and of the shot's size, without decoding any.
+
+        Raises UserError where the capture is not whole, is of a newer format, or a frame is missing or of another size.
+        """
+        info = parse_info(read_json(folder / "shot.json"))
+        check_files(folder, info)
+        matrices = np.empty((0, len(info.data_frames), 4, 4))
+        if info.objects:
+            matrices = read_matrices(folder / "matrices.npy", (len(info.objects), len(info.data_frames), 4, 4))
+        return cls(folder, info, matrices)
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """The frames that have a beauty image, in order."""
+        return self.info.frames
+
+    @property
+    def width(self) -> int:
+        """Pixels across."""
+        return self.info.size[0]
+
+    @property
+    def height(self) -> int:
+        """Pixels down."""
+        return self.info.size[1]
+
+    @property
+    def has_data(self) -> bool:
+        """Whether the shot has a data layer (a scene does, footage does not)."""
+        return bool(self.info.data_frames)
+
+    def beauty(self, frame: int) -> np.ndarray:
+        """Return the source frame, ``(H, W, 3)`` float32 display-referred sRGB in [0, 1]; not to be written to."""
+        return self._beauty.get(frame)[..., :3]
+
+    def alpha(self, frame: int) -> np.ndarray | None:
+        """Return the source frame's alpha, ``(H, W)`` float32 in [0, 1]; None where the frames have none."""
+        image = self._beauty.get(frame)
+        return image[..., 3] if image.shape[-1] == 4 else None
+
+    def layer(self, frame: int) -> DataLayer | None:
+        """Return the data layer of ``frame``; None for footage."""
+        return self._layers.get(frame) if self.has_data else None
+
+    @cached_property
+    def motion(self) -> Motion:
+        """Where any surface point goes: exact from the data layer, or estimated from the frames of footage."""
+        info = self.info
+        if not self.has_data:
+            return EstimatedMotion(self.frames, self.beauty, frozenset(info.cuts))
+        return ExactMotion(SceneGeometry(
+            frames=info.data_frames,
+            size=info.size,
+            cameras=info.cameras,
+            objects=info.objects,
+            matrices=self.matrices,
+            cuts=frozenset(info.cuts),
+            layer=self._layers.get,
+            vector_reason="" if info.vector.trusted else info.vector.reason,
+        ))
+
+    def _load_beauty(self, frame: int) -> np.ndarray:
+        if frame not in self.frames:
+            raise UserError(f"Frame {frame} is not in the shot. {AGAIN}")
+        image = read_image(self.folder / "beauty" / frame_file(frame, "png"))
+        image.setflags(write=False)
+        return image
+
+    def _load_layer(self, frame: int) -> DataLayer:
+        if frame not in self.info.data_frames:
+            raise UserError(f"Frame {frame} has no data layer. {AGAIN}")
+        return read_layer(self.folder / "data" / frame_file(frame, "exr"), self.info.size, self.info.view_layer)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read ``shot.json``; UserError where it is missing, damaged or of a newer format."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"The shot in {path.parent} is not whole: shot.json is missing. {AGAIN}") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"The shot's description {path} cannot be read. {AGAIN}") from error
+    if not isinstance(found, dict) or not isinstance(found.get("format"), int):
+        raise UserError(f"The shot's description {path} is not one of Tempera's. {AGAIN}")
+    if found["format"] > FORMAT:
+        raise UserError("The shot was captured by a newer Tempera. Update Tempera, or capture the shot again.")
+    return found
+
+
+def parse_info(found: dict[str, Any]) -> ShotInfo:
+    """Turn the contents of ``shot.json`` into a ShotInfo; UserError where an entry is missing or makes no sense."""
+    try:
+        vector = found["vector"]
+        info = ShotInfo(
+            name=str(found["name"]),
+            source=str(found["source"]),
+            blender=str(found["blender"]),
+            frames=tuple(map(int, found["frames"])),
+            data_frames=tuple(map(int, found["data_frames"])),
+            fps=float(found["fps"]),
+            size=(int(found["size"][0]), int(found["size"][1])),
+            pixel_aspect=(float(found["pixel_aspect"][0]), float(found["pixel_aspect"][1])),
+            alpha=bool(found["alpha"]),
+            colour=dict(found["colour"]),
+            cuts=tuple(map(int, found["cuts"])),
+            view_layer=str(found["view_layer"]),
+            cameras={int(frame): parse_camera(camera) for frame, camera in found["cameras"].items()},
+            objects=tuple(parse_object(entry) for entry in found["objects"]),
+            vector=VectorTrust(bool(vector["trusted"]), str(vector["reason"] or "The Vector pass is not trusted.")),
+            notes=tuple(map(str, found["notes"])),
+        )
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise UserError(f"The shot's description is damaged at {error}. {AGAIN}") from error
+    check_frames(info)
+    return info
+
+
+def parse_camera(entry: dict[str, Any]) -> Camera:
+    """Read a camera of ``shot.json``."""
+    world, projection = (np.array(entry[k], np.float64).reshape(4, 4) for k in ("matrix_world", "projection"))
+    if not (np.isfinite(world).all() and np.isfinite(projection).all()):
+        raise ValueError("cameras")
+    return Camera(str(entry["name"]), str(entry["type"]), world, projection, float(entry["clip_end"]))
+
+
+def parse_object(entry: dict[str, Any]) -> SceneObject:
+    """Read an object or instance of ``shot.json``."""
+    return SceneObject(
+        name=str(entry["name"]),
+        instance=str(entry["instance"]),
+        random=float(entry["random"]),
+        index=int(entry["index"]),
+        rigid=bool(entry["rigid"]),
+        kind=str(entry["type"]),
+        topology=str(entry["topology"]),
+    )
+
+
+def check_frames(info: ShotInfo) -> None:
+    """Raise UserError where the frame lists or the size make no sense."""
+    if not info.frames or list(info.frames) != sorted(set(info.frames)):
+        raise UserError(f"The shot has no frames, or not in order. {AGAIN}")
+    if min(info.size) < 1 or not math.isfinite(info.fps):
+        raise UserError(f"The shot has no size. {AGAIN}")
+    if not info.data_frames:
+        return
+    first, last = info.data_frames[0], info.data_frames[-1]
+    if info.data_frames != tuple(range(first, last + 1)) or info.frames[0] < first or info.frames[-1] > last:
+        raise UserError(f"The data layer does not cover every frame of the shot. {AGAIN}")
+    if set(info.data_frames) - set(info.cameras):
+        raise UserError(f"The shot has no camera for frame {min(set(info.data_frames) - set(info.cameras))}. {AGAIN}")
+
+
+def check_files(folder: Path, info: ShotInfo) -> None:
+    """Raise UserError where a frame's file is missing, or a beauty frame is not of the shot's size."""
+    wanted = [folder / "beauty" / frame_file(frame, "png") for frame in info.frames]
+    wanted += [folder / "data" / frame_file(frame, "exr") for frame in info.data_frames]
+    missing = [path for path in wanted if not path.is_file()]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UserError(f"The shot lacks {missing[0].parent.name}/{missing[0].name}{more}. {AGAIN}")
+    for path in wanted[: len(info.frames)]:
+        try:
+            with Image.open(path) as image:
+                size = image.size
+        except OSError as error:
+            raise UserError(f"The image {path.name} cannot be read. {AGAIN}") from error
+        if size != info.size:
+            sizes = f"{size[0]} x {size[1]} pixels, the shot {info.size[0]} x {info.size[1]}"
+            raise UserError(f"The image {path.name} is {sizes}. {AGAIN}")
+
+
+def read_matrices(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Read ``matrices.npy``; UserError where it is missing, damaged or of another shape."""
+    try:
+        matrices = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"The shot's object matrices cannot be read. {AGAIN}") from error
+    if matrices.shape != shape:
+        raise UserError(f"The shot's object matrices do not match its objects and frames. {AGAIN}")
+    return matrices.astype(np.float64)
