@@ -122,7 +122,7 @@ def _trace(
     """
     last = np.array(directions.shape[1::-1]) - 1
     points = [starts.astype(np.float32)]
-    heading = directions[starts[:, 1], starts[:, 0]]
+    heading = directions[starts[:, 1], starts[:, 0]] * (-1) ** np.arange(len(starts))[:, None]
     length, alive = np.full(len(starts), 2), np.ones(len(starts), bool)
     for _ in range(steps):
         points.append(np.clip(points[-1] + step * heading, 0, last))

@@ -10,6 +10,7 @@ from backend.starter.painter import main, paint
 @pytest.fixture(scope="module")
 def picture():
     image = np.full((54, 96, 3), (0.3, 0.5, 0.8), np.float32)
+    image[9::18] = image[10::18] = (0.2, 0.65, 0.9)  # lines that lead strokes into the edge
     image[:, 48:] = (0.75, 0.35, 0.15)
     return image
 
