@@ -1,34 +1,46 @@
-"""The sky's motion: a background at infinity moves with the camera's rotation, lens and shift alone."""
+"""The sky's addresses: a background at infinity is told apart by direction, and moves with the camera's turn and lens.
+
+The Vector pass is never used here: Cycles writes zero for the sky up to Blender 5.1 and a wrong vector in 5.2.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .geometry import Camera, pixel_grid, project
+from .geometry import Camera, pixel_grid
 
 
-def sky_flow(camera_i: Camera, camera_j: Camera, size: tuple[int, int]) -> np.ndarray:
-    """Compute the backward flow of the world background from frame i to frame j.
+def sky_address(camera: Camera, size: tuple[int, int]) -> np.ndarray:
+    """Return what point of the sky each pixel centre shows, ``(H, W, 3)`` float32.
 
-    The ray through each pixel centre of i is taken as a point at infinity (homogeneous w = 0) and projected by the
-    camera of j, so that rotation, lens change, sensor shift and pixel aspect are exact. An orthographic camera shows
-    one direction everywhere: its background stays fixed to the screen. ``size`` is (width, height).
-    Returns ``(H, W, 2)`` float32 pixels, NaN where the direction is behind the camera of j.
+    Under perspective it is the unit world direction of the pixel's ray, so that rotation, lens change, sensor shift
+    and pixel aspect are exact. An orthographic camera sees one direction everywhere, which Blender spreads over
+    the screen: there it is the image position (x, y, 0). For other cameras it is NaN. ``size`` is (width, height).
     """
-    if "ORTHO" in (camera_i.kind, camera_j.kind):
-        return np.zeros((size[1], size[0], 2), np.float32)
     width, height = size
-    grid = pixel_grid(size).astype(np.float64)
-    x = (grid[..., 0] + 0.5) * (2 / width) - 1
-    y = 1 - (grid[..., 1] + 0.5) * (2 / height)
-    p = camera_i.projection
-    # A view ray at z = -1: clip x = p00 vx + p02 vz and clip w = -vz, hence vx = (x + p02) / p00.
+    x, y = np.moveaxis(pixel_grid(size).astype(np.float64), -1, 0)
+    if camera.kind == "ORTHO":
+        return np.stack([x, y, np.zeros_like(x)], -1).astype(np.float32)
+    if camera.kind != "PERSP":
+        return np.full((height, width, 3), np.nan, np.float32)
+    x, y = (x + 0.5) * (2 / width) - 1, 1 - (y + 0.5) * (2 / height)
+    p = camera.projection
+    # A view ray at z = -1: clip x = p00 vx - p02 and clip w = 1, hence vx = (x + p02) / p00.
     view = np.stack([(x + p[0, 2]) / p[0, 0], (y + p[1, 2]) / p[1, 1], -np.ones_like(x)], -1)
-    direction = view @ _rotation(camera_i).T
-    homogeneous = np.concatenate([direction, np.zeros_like(x)[..., None]], -1)
-    to_view = np.eye(4)
-    to_view[:3, :3] = _rotation(camera_j).T
-    return (project(camera_j.projection @ to_view, homogeneous, size)[0] - grid).astype(np.float32)
+    direction = view @ _rotation(camera).T
+    return (direction / np.linalg.norm(direction, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def sky_matrix(camera: Camera, size: tuple[int, int]) -> np.ndarray:
+    """Return the ``(4, 4)`` matrix from sky addresses to the camera's clip space; NaN where there is none."""
+    if camera.kind == "ORTHO":
+        width, height = size
+        return np.array([[2 / width, 0, 0, 1 / width - 1], [0, -2 / height, 0, 1 - 1 / height], [0] * 4, [0, 0, 0, 1]])
+    if camera.kind != "PERSP":
+        return np.full((4, 4), np.nan)
+    to_view = np.zeros((4, 4))  # a direction is a point with w = 0: the last column does not count
+    to_view[:3, :3] = _rotation(camera).T
+    return camera.projection @ to_view
 
 
 def _rotation(camera: Camera) -> np.ndarray:
