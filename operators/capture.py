@@ -1,0 +1,278 @@
+"""A scene or a strip becomes a shot on disk: beauty frames, data layer, cameras.
+
+All rendering is done by a child Blender on a copy of the file, in the UI as in background: nothing in the artist's
+session is touched, whatever happens, and its window stays alive.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ..backend.bridge.errors import UserError
+from .render_tools import cameras_at, simulation_starts
+from .versions import Strip, handles, strips
+
+# Loads render_passes and its neighbours as a package of their own, without the add-on around them.
+START = (
+    "import importlib, sys, types; package = types.ModuleType('capture'); package.__path__ = [sys.argv[-2]]; "
+    "sys.modules['capture'] = package; importlib.import_module('capture.render_passes').main(sys.argv[-1])"
+)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a capture is: frames done and in all (0 while Blender starts), what it does, and whether it is whole."""
+
+    done: int = 0
+    total: int = 0
+    note: str = "Starting Blender"
+    finished: bool = False
+
+
+class Capture:
+    """A capture that runs in a child Blender. Plain Python: it outlives undo and the loading of another file."""
+
+    def __init__(self, folder: Path, scratch: Path, command: Sequence[str]) -> None:
+        self.folder = folder
+        self._scratch = scratch
+        self._log = folder.parent / "log.txt"
+        with self._log.open("ab") as log:
+            self._log_start = log.tell()
+            self._process = subprocess.Popen(
+                command,
+                env=os.environ | {"TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)},
+                stdin=subprocess.PIPE,  # closes when this Blender ends, however it ends
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=os.name != "nt",
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+        self._progress = Progress()
+        self._cancelled = False
+
+    def poll(self) -> Progress:
+        """Return how far it is, without waiting. Raises UserError where the capture failed or was cancelled."""
+        if self._cancelled:
+            raise UserError("The capture was cancelled. Start it again to go on; whole frames are kept.")
+        code = self._process.poll()
+        report = self._report()
+        failed = code is not None and (code != 0 or not (self.folder / "shot.json").is_file())
+        reason = (report.get("error") or self._obituary()) if failed else ""
+        if code is not None:
+            self._bury()
+        if failed:
+            raise UserError(reason)
+        if report:
+            self._progress = Progress(report["done"], report["total"], report.get("note", ""))
+        if code is not None:
+            self._progress = Progress(self._progress.total, self._progress.total, "Captured", finished=True)
+        return self._progress
+
+    def wait(self) -> Path:
+        """Wait for the end and return the shot's folder. Raises UserError as ``poll`` does; interrupted, it cancels."""
+        try:
+            while not self.poll().finished:
+                time.sleep(0.05)
+        finally:
+            if self._process.poll() is None:
+                self.cancel()
+        return self.folder
+
+    def cancel(self) -> None:
+        """End the child and all it started, at once. Whole frames stay, and a later capture goes on from them."""
+        if self._process.poll() is None:
+            self._cancelled = True
+            with suppress(ProcessLookupError, PermissionError):
+                if os.name == "nt":
+                    subprocess.run(["taskkill", "/T", "/F", "/PID", str(self._process.pid)], check=False)
+                else:
+                    os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._bury()
+
+    def _report(self) -> dict[str, Any]:
+        with suppress(OSError, ValueError):
+            return json.loads((self._scratch / "report.json").read_text(encoding="utf-8"))
+        return {}
+
+    def _obituary(self) -> str:
+        """Return why the child ended without a word: the last error in its log, else the last line."""
+        with self._log.open("rb") as log:
+            log.seek(self._log_start)
+            lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+        errors = [line for line in lines if re.search(r"error|exception|cannot|killed", line, re.IGNORECASE)]
+        last = (errors or lines or ["no word in its log"])[-1][:300]
+        return f"Blender stopped while it rendered the shot: {last}. The whole log is {self._log}."
+
+    def _bury(self) -> None:
+        if self._process.stdin:
+            self._process.stdin.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def capture_scene(
+    scene: bpy.types.Scene, folder: Path, frames: Sequence[int] | None = None, beauty: Path | None = None
+) -> Capture:
+    """Start the capture of a scene into ``folder``, a job's shot folder.
+
+    ``frames`` are ascending frame numbers; None takes the scene's range and step. ``beauty`` names pictures that are
+    rendered already: a path (``//`` is the file's folder) with ``#`` for the digits of the frame, or the path of any one of them. Raises UserError
+    where there is no frame, no usable camera, a picture is missing, or the folder cannot be written.
+    """
+    if frames is None:
+        frames = range(scene.frame_start, scene.frame_end + 1, scene.frame_step)
+    if not frames:
+        raise UserError(f"{scene.name} has no frame to capture. Set its end after its start.")
+    check_cameras(scene, frames)
+    pictures = find_pictures(beauty, frames) if beauty else None
+    return start(folder, {"scene": scene.name, "strip": None, "frames": list(frames), "beauty": pictures})
+
+
+def capture_strip(scene: bpy.types.Scene, strip: Strip, folder: Path) -> Capture:
+    """Start the capture of what ``strip`` of the scene's sequencer shows between its handles, and nothing else does.
+
+    A scene strip that shows its scene as it is gets a data layer, other strips none. Raises UserError where the strip
+    has no picture, its files are missing, or the folder cannot be written.
+    """
+    if strip.type == "SOUND":
+        raise UserError(f"{strip.name} is a sound. Choose a strip that has pictures.")
+    missing = [path for path in media_of(strip) if not Path(path).is_file()]
+    if missing:
+        raise UserError(f"{strip.name} has lost {listed(missing)}. Find the missing files and set the strip's path.")
+    first, end = handles(strip)
+    meta = strip.parent_meta()
+    while meta:
+        first, end = max(first, handles(meta)[0]), min(end, handles(meta)[1])
+        meta = meta.parent_meta()
+    if first >= end:
+        raise UserError(f"{strip.name} is not seen in its meta strip. Choose another strip.")
+    frames = list(range(first, end))
+    return start(folder, {"scene": scene.name, "strip": strip.name, "frames": frames, "beauty": None})
+
+
+def check_cameras(scene: bpy.types.Scene, frames: Sequence[int]) -> None:
+    """Raise UserError unless a perspective or orthographic camera films each of ``frames``."""
+    for frame, camera in cameras_at(scene, frames).items():
+        if camera is None or camera.type != "CAMERA":
+            raise UserError(f"{scene.name} has no camera at frame {frame}. Add one and make it the scene's camera.")
+        if camera.data.type not in {"PERSP", "ORTHO"}:
+            kind = camera.data.type.lower().replace("pano", "panoramic")
+            raise UserError(
+                f"{camera.name} is a {kind} camera, whose motion cannot be followed. "
+                "Use a perspective or orthographic camera."
+            )
+
+
+def find_pictures(pattern: Path, frames: Sequence[int]) -> list[str]:
+    """Return each frame's picture by a pattern such as ``//shot_####.png``; UserError where one is missing."""
+    path = Path(bpy.path.abspath(str(pattern)))
+    digits = list(re.finditer(r"#+", path.name)) or list(re.finditer(r"\d+", path.stem))
+    if not digits:
+        raise UserError(f"{path.name} has no frame number. Write # where its digits are, as in shot_####.png.")
+    start, end = digits[-1].span()
+    names = [f"{path.name[:start]}{frame:0{end - start}d}{path.name[end:]}" for frame in frames]
+    missing = [name for name in names if not path.with_name(name).is_file()]
+    if missing:
+        raise UserError(f"{path.parent} lacks {listed(missing)}. Render the missing frames, or choose fewer frames.")
+    return [str(path.with_name(name)) for name in names]
+
+
+def media_of(strip: Strip) -> Iterator[str]:
+    """Yield the files that a strip, and the strips inside it or below it, shows."""
+    if strip.type == "MOVIE":
+        yield bpy.path.abspath(strip.filepath)
+    elif strip.type == "IMAGE":
+        yield from (bpy.path.abspath(str(Path(strip.directory) / each.filename)) for each in strip.elements)
+    below = [getattr(strip, name, None) for name in ("input_1", "input_2")]
+    for each in [*filter(None, below), *(strips(strip) if strip.type == "META" else ())]:
+        yield from media_of(each)
+
+
+def listed(paths: Sequence[str], most: int = 3) -> str:
+    """Return the first few file names and how many more there are."""
+    names = ", ".join(Path(path).name for path in paths[:most])
+    return f"{names} and {len(paths) - most} more" if len(paths) > most else names
+
+
+def start(folder: Path, request: dict[str, Any]) -> Capture:
+    """Save a copy of the session and start a child Blender on it, which does ``request`` (see render_passes.run)."""
+    shot = folder.absolute()
+    prepare(shot)
+    scratch = Path(tempfile.mkdtemp(prefix="tempera-", dir=bpy.app.tempdir))
+    try:
+        blend = save_copy(scratch)
+        trusted = not bpy.app.autoexec_fail
+        request |= {"shot": str(shot), "scratch": str(scratch), "report": str(scratch / "report.json")}
+        request |= {"blend": str(blend), "trusted": trusted, "notes": unsaved_images()}
+        (scratch / "request.json").write_text(json.dumps(request), encoding="utf-8")
+        return Capture(shot, scratch, child_command(blend, scratch / "request.json", trusted))
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def child_command(blend: Path, request: Path, trusted: bool) -> list[str]:
+    """Return the child's command line. Its preferences are the artist's: render devices and add-ons count."""
+    arguments = ["--", str(Path(__file__).parent), str(request)]
+    if not bpy.app.binary_path:  # Blender as a Python module
+        return [sys.executable, "-P", "-c", START, *arguments]
+    scripts = "--enable-autoexec" if trusted else "--disable-autoexec"
+    blender = [bpy.app.binary_path, "--background", "-noaudio", scripts, str(blend)]
+    return [*blender, "--python-exit-code", "1", "--python-expr", START, *arguments]
+
+
+def prepare(shot: Path) -> None:
+    """Make the shot's folders; UserError where they cannot be written."""
+    try:
+        for folder in (shot / "beauty", shot / "data"):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        (shot.parent / "log.txt").touch()
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{shot.parent} cannot be written ({reason}). Choose another folder for the job.") from error
+
+
+def save_copy(scratch: Path) -> Path:
+    """Save the session into ``scratch`` under its own name, so that its caches of physics are found beside it."""
+    original = Path(bpy.data.filepath or "untitled.blend")
+    copy = scratch / original.name
+    try:
+        bpy.ops.wm.save_as_mainfile(filepath=str(copy), copy=True, compress=False)
+    except RuntimeError as error:
+        raise UserError(f"A copy of the file cannot be saved in {scratch}. Make room on that disk.") from error
+    cache = original.with_name(f"blendcache_{original.stem}")
+    if bpy.data.filepath and cache.is_dir():
+        lend_cache(cache, scratch / cache.name)
+    return copy
+
+
+def lend_cache(cache: Path, target: Path) -> None:
+    """Let the copy find the original's physics caches; Blender would write into those that are not baked."""
+    if not any(simulation_starts(scene) for scene in bpy.data.scenes):
+        with suppress(OSError):  # Windows without developer mode makes no links
+            target.symlink_to(cache, target_is_directory=True)
+            return
+    shutil.copytree(cache, target)
+
+
+def unsaved_images() -> list[str]:
+    """Return a note on images that were painted on and not saved: the copy has them as they were."""
+    names = [image.name for image in bpy.data.images if image.is_dirty and image.source != "VIEWER"]
+    return [f"{listed(names)}: what was painted and not saved is not in the shot."] if names else []
