@@ -1,0 +1,74 @@
+"""One prediction for many frames: classifier-free guidance, control images, objects with words of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from .conditioning import Condition, Text
+from .protocol import Model
+from .sampling import Sampler
+
+
+class Denoiser:
+    """Asks a model for its guided output at a step, for any of the frames in ``conditions``.
+
+    ``guidance`` is the scale of classifier-free guidance (Ho and Salimans 2022); at 1 and below there is none, and a
+    prediction costs half. ``batch`` frames go through the network at once: 1 makes every frame's result independent of
+    its neighbours to the last bit, more is faster on a GPU.
+    """
+
+    def __init__(
+        self, model: Model, sampler: Sampler, conditions: Mapping[int, Condition], guidance: float, batch: int = 1
+    ) -> None:
+        self._model, self._sampler, self._conditions = model, sampler, conditions
+        self._guidance, self._batch = guidance, batch
+        self.evaluations = 0
+
+    def __call__(self, x: Tensor, step: int, frames: Sequence[int]) -> Tensor:
+        """Return the guided outputs (N, C, h, w) for the states ``x`` (N, C, h, w) of ``frames`` at ``step``."""
+        x = self._sampler.input(x, step)
+        conditions = [self._conditions[frame] for frame in frames]
+        chunks = range(0, len(frames), self._batch)
+        parts = [(x[start : start + self._batch], conditions[start : start + self._batch]) for start in chunks]
+        return torch.cat([self._predict(states, step, some) for states, some in parts])
+
+    def _predict(self, x: Tensor, step: int, conditions: Sequence[Condition]) -> Tensor:
+        """Predict some frames in one evaluation: a batch of [negative] positive [regions], each of all the frames."""
+        texts = self._texts(conditions)
+        streams = len(texts) // len(conditions)
+        images = zip(*(condition.controls for condition in conditions), strict=True)
+        controls = [torch.stack(some).repeat(streams, 1, 1, 1) for some in images]
+        numbers = zip(*(condition.weights for condition in conditions), strict=True)
+        weights = [torch.tensor(some).repeat(streams) for some in numbers]
+        t = self._sampler.timesteps[step]
+        self.evaluations += len(texts)
+        outputs = list(self._model.predict(x.repeat(streams, 1, 1, 1), t, texts, controls, weights).chunk(streams))
+        base = outputs.pop(0)
+        guided = [base + self._guidance * (output - base) for output in outputs] if self._guided else [base, *outputs]
+        return _blend(guided, conditions)
+
+    @property
+    def _guided(self) -> bool:
+        return self._guidance > 1.0
+
+    def _texts(self, conditions: Sequence[Condition]) -> list[Text]:
+        counts = {len(condition.regions) for condition in conditions}
+        if len(counts) > 1:
+            raise ValueError("frames that are predicted together must have the same regions; a matte may be empty")
+        texts = [condition.negative for condition in conditions] if self._guided else []
+        texts += [condition.text for condition in conditions]
+        for region in range(counts.pop()):
+            texts += [condition.regions[region].text for condition in conditions]
+        return texts
+
+
+def _blend(outputs: Sequence[Tensor], conditions: Sequence[Condition]) -> Tensor:
+    """Lay the predictions of the regions over the first, the whole frame's, by their mattes, in order."""
+    blended = outputs[0]
+    for region, output in enumerate(outputs[1:]):
+        matte = torch.stack([condition.regions[region].matte for condition in conditions]).unsqueeze(1).to(output)
+        blended = blended + matte * (output - blended)
+    return blended

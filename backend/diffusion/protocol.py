@@ -1,0 +1,56 @@
+"""What a method may ask of a model, whatever its family: the boundary at which families stop to differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from .conditioning import Text
+from .latents import LatentCodec
+
+
+@dataclass(frozen=True)
+class Info:
+    """What is known of a model before it runs.
+
+    ``family`` is "sd", "sdxl" or "sd3". Pictures must have sides that are multiples of ``multiple`` px; the family was
+    trained at about ``native`` px. ``controls`` names what each of its ControlNets wants to see, in order.
+    """
+
+    family: str
+    native: int
+    multiple: int
+    controls: tuple[str, ...] = ()
+
+
+class Model(Protocol):
+    """A latent diffusion model: words and pictures in, predictions out.
+
+    ``codec`` is the way between pictures and latents, ``device`` where the network runs. Scalings, parametrisations,
+    and extra inputs of a family stay behind this line.
+    """
+
+    info: Info
+    codec: LatentCodec
+    device: torch.device
+
+    def encode_text(self, prompts: Sequence[str]) -> list[Text]:
+        """Encode prompts of any length to texts of one length."""
+        ...
+
+    def scheduler(self, name: str = "auto") -> Any:
+        """Return a fresh diffusers scheduler: of that name, or with "auto" the one the model was made for."""
+        ...
+
+    def predict(
+        self, x: Tensor, t: Tensor, texts: Sequence[Text], controls: Sequence[Tensor], weights: Sequence[Tensor]
+    ) -> Tensor:
+        """Return the network's raw output for states ``x`` (R, C, h, w) at timestep ``t``, one text for each row.
+
+        ``controls`` holds for each ControlNet its pictures (R, 3, H, W) in [0, 1], ``weights`` their weights (R,).
+        """
+        ...
