@@ -1,0 +1,74 @@
+"""Tempera restyles animation without flicker. This module is the extension and its scripting interface.
+
+>>> from bl_ext.user_default import tempera
+>>> job = tempera.stylize(bpy.context.scene, method="exemplar", keys={1: "//painted.png"})
+>>> job.wait()
+True
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from . import operators, panels, properties
+from .backend.bridge import settings
+from .backend.bridge.errors import UserError
+from .operators.session import Job
+from .operators.stylize import stylize as _stylize
+
+__all__ = ("Job", "UserError", "stylize")
+
+
+def stylize(
+    scene_or_strip: Any,
+    method: str = "exemplar",
+    keys: Mapping[int, str | Path] | None = None,
+    *,
+    folder: str | Path | None = None,
+    frames: Iterable[int] | None = None,
+    beauty: str | Path = "",
+    **options: Any,
+) -> Job:
+    """Stylize a scene's frame range, or a strip of the sequencer, and return the running job.
+
+    Blender's window stays usable; the strip with the result grows while frames arrive. In ``blender -b`` call
+    ``wait()``, which drives the job.
+
+    :arg scene_or_strip: a scene is rendered with its exact motion; a strip is taken as the sequencer shows it.
+    :arg method: "exemplar" carries painted key frames through the shot, "framewise" paints every frame alone.
+    :arg keys: the painted key frames, PNG files of the shot's size by frame. Paths may begin with ``//``.
+    :arg folder: the job's folder, which must not hold a job yet; a new one beside the .blend file by default.
+    :arg frames: the frames of a scene; by default its own range and step.
+    :arg beauty: frames of a scene that are rendered already, such as ``//render/shot_####.png``.
+    :arg options: the settings of the method, and ``seed``.
+
+    Raises UserError, whose text says what to do, when something that the job needs is missing.
+
+    >>> job = tempera.stylize(bpy.context.scene, keys={1: "//first.png", 4: "//last.png"}, patch_size=7)
+    >>> job.wait()
+    True
+    >>> job.state, job.progress, len(job.frames)
+    ('done', 1.0, 4)
+    >>> job.strip.blend_type
+    'REPLACE'
+    """
+    painted = {frame: Path(bpy.path.abspath(str(path))) for frame, path in (keys or {}).items()}
+    place = Path(bpy.path.abspath(str(folder))) if folder else None
+    run = settings.from_keywords(method, **options)
+    return _stylize(scene_or_strip, run, painted, folder=place, frames=frames, beauty=str(beauty))
+
+
+def register() -> None:
+    """Switch Tempera on."""
+    properties.register()
+    operators.register()
+    panels.register()
+
+
+def unregister() -> None:
+    """Switch Tempera off: jobs stop, the worker ends, nothing is left behind."""
+    panels.unregister()
+    operators.unregister()
+    properties.unregister()
