@@ -1,0 +1,162 @@
+"""Finished frames into the sequencer: one image strip for each job, in place, through the data API alone.
+
+The strip is found again by the job's id in its custom properties, so it may be moved, renamed, trimmed, cut or copied.
+Operators of the sequencer are never called: they need its window, and some crash without one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Sequence
+
+import bpy
+
+from ..backend.bridge import VERSION, settings
+from ..backend.bridge.errors import UserError
+from ..backend.bridge.job import Job as JobFolder
+from .versions import Owner, Strip, all_strips, handles, strips
+
+PROPERTY = "tempera"  # the custom property of a strip that shows a job
+LAST_CHANNEL = 128
+
+
+def job_id(job: JobFolder) -> str:
+    """Return what a strip remembers its job by, wherever the folder goes."""
+    return str(job.source.get("id") or job.folder)
+
+
+def find(scene: bpy.types.Scene, job: JobFolder) -> list[Strip]:
+    """Return the strips in ``scene`` that show ``job``: one, or more where the artist cut or copied it."""
+    editor = scene.sequence_editor
+    wanted = job_id(job)
+    return [strip for strip in all_strips(editor) if _note(strip).get("id") == wanted] if editor else []
+
+
+def _note(strip: Strip) -> dict[str, object]:
+    note = strip.get(PROPERTY)
+    return note.to_dict() if hasattr(note, "to_dict") else {}
+
+
+def update(
+    scene: bpy.types.Scene, job: JobFolder, frames: Sequence[int], finished: Collection[int], fresh: Collection[int]
+) -> bool:
+    """Let the strips that show ``job`` show what is finished of the shot's ``frames``; return whether there are any.
+
+    ``fresh`` are the frames that were written since the last call, whose old pictures Blender may still hold.
+    """
+    found = find(scene, job)
+    for strip in found:
+        files = elements(job, frames, finished, len(strip.elements))
+        _show(strip, files, {job.frame_path(frame).name for frame in fresh})
+        if _note(strip) != note(job):
+            strip[PROPERTY] = note(job)
+        _keep_apart(scene, strip)
+    return bool(found)
+
+
+def place(scene: bpy.types.Scene, job: JobFolder, frames: Sequence[int], finished: Collection[int]) -> Strip | None:
+    """Make the strip of ``job`` above its source, or at its frames, as one step of undo, and return it.
+
+    None while the shot's first frame is not finished. UserError when no channel is free from the shot's first frame
+    to its last.
+    """
+    files = elements(job, frames, finished)
+    if not files:
+        return None
+    editor = scene.sequence_editor_create()
+    owner, below = _beneath(editor, str(job.source.get("strip", "")))
+    channel = free_channel(owner, below + 1, frames[0], frames[-1] + 1)
+    first = str(job.frame_path(frames[0]))
+    strip = strips(owner).new_image(job.name, first, channel, frames[0], fit_method="FIT")
+    strip.blend_type = "REPLACE"
+    if strip.transform.scale_x > 1.0:  # a render at a smaller percentage: pixel by pixel, which "Auto" would blur
+        strip.transform.filter = "BILINEAR"
+    with contextlib.suppress(TypeError):  # a studio's colour configuration may not have it: the default stands
+        strip.colorspace_settings.name = "sRGB"
+    strip[PROPERTY] = note(job)
+    _show(strip, files, ())
+    push_undo(f"Stylize {job.name}")
+    return strip
+
+
+def note(job: JobFolder) -> dict[str, object]:
+    """Return what a strip keeps of its job: id, folder, version, method, seed and settings."""
+    plain = settings.to_json(job.settings)
+    return {"id": job_id(job), "folder": str(job.folder), "version": VERSION, **plain}
+
+
+def elements(job: JobFolder, frames: Sequence[int], finished: Collection[int], present: int = 0) -> list[str]:
+    """Return the files of the strip, one for each frame of the timeline from the shot's first.
+
+    ``frames`` are the shot's frames, ascending; between two of them (a frame step) the earlier one is held. The list
+    reaches the last finished frame, and never gets shorter than ``present``. What is not finished shows the source, so
+    that no frame is ever seen at a wrong time. The first file is always the job's own, since Blender moves the whole
+    strip by it: the list is empty until that frame is finished.
+    """
+    if frames[0] not in finished and not present:
+        return []
+    last = max((frame for frame in frames if frame in finished), default=frames[0])
+    names: list[str] = []
+    shown, known = frames[0], set(frames)
+    for frame in range(frames[0], frames[0] + max(present, last - frames[0] + 1)):
+        shown = frame if frame in known else shown
+        name = job.frame_path(shown).name
+        names.append(name if shown in finished or not names else f"../shot/beauty/{name}")
+    return names
+
+
+def _show(strip: Strip, files: Sequence[str], fresh: Collection[str]) -> None:
+    for element, file in zip(strip.elements, files, strict=False):
+        if element.filename != file or file in fresh:
+            element.filename = file  # also where it is the same: this makes Blender read the file again
+    for file in files[len(strip.elements) :]:
+        strip.elements.append(file)
+
+
+def free_channel(owner: Owner, lowest: int, start: int, end: int) -> int:
+    """Return the first channel from ``lowest`` that is unlocked and empty in the frames ``start`` to ``end`` - 1.
+
+    ``owner`` is the sequence editor or a meta strip. UserError when there is none.
+    """
+    taken = {strip.channel for strip in strips(owner) if _overlaps(strip, start, end)}
+    for channel in range(lowest, LAST_CHANNEL + 1):
+        if channel not in taken and not owner.channels[channel].lock:
+            return channel
+    raise UserError(
+        f"No channel is free from frame {start} to {end - 1}. Unlock or empty one, then show the job's result."
+    )
+
+
+def remove(scene: bpy.types.Scene, job: JobFolder) -> None:
+    """Take away the strips that show ``job``, as one step of undo."""
+    for strip in find(scene, job):
+        strips(strip.parent_meta() or scene.sequence_editor).remove(strip)
+    push_undo(f"Remove {job.name}")
+
+
+def _overlaps(strip: Strip, start: int, end: int) -> bool:
+    first, after = handles(strip)
+    return first < end and start < after
+
+
+def _keep_apart(scene: bpy.types.Scene, strip: Strip) -> None:
+    """Move ``strip`` to another channel when it has grown into a strip that the artist put behind it meanwhile."""
+    owner = strip.parent_meta() or scene.sequence_editor
+    start, end = handles(strip)
+    neighbours = [other for other in strips(owner) if other != strip and other.channel == strip.channel]
+    if any(_overlaps(other, start, end) for other in neighbours):
+        strip.channel = free_channel(owner, strip.channel, start, end)
+
+
+def _beneath(editor: bpy.types.SequenceEditor, source: str) -> tuple[Owner, int]:
+    """Return where the strip named ``source`` lies, and its channel; the editor and 0 when there is none."""
+    strip = next((strip for strip in all_strips(editor) if strip.name == source), None)
+    return (strip.parent_meta() or editor, strip.channel) if strip else (editor, 0)
+
+
+def push_undo(message: str) -> None:
+    """Make all that changed since the last step one step of undo, also from a timer, which has no window."""
+    windows = bpy.context.window_manager.windows
+    if windows:
+        with bpy.context.temp_override(window=windows[0]):
+            bpy.ops.ed.undo_push(message=message)
