@@ -1,0 +1,21 @@
+"""What Blender does: operators, and the functions under them that scripts can call too."""
+
+import bpy
+
+from . import demo, jobs, keys, session, stylize
+
+classes = (*stylize.classes, *jobs.classes, *keys.classes, *demo.classes)
+
+
+def register() -> None:
+    """Make the operators known to Blender and begin to follow the file."""
+    for cls in classes:
+        bpy.utils.register_class(cls)
+    session.register()
+
+
+def unregister() -> None:
+    """End all jobs and the worker, then take the operators away."""
+    session.unregister()
+    for cls in reversed(classes):
+        bpy.utils.unregister_class(cls)

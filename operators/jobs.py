@@ -1,0 +1,154 @@
+"""Operators: cancel, resume, run again, show, reveal and remove a job."""
+
+from pathlib import Path
+from typing import ClassVar
+
+import bpy
+from bpy.props import StringProperty
+
+from ..backend.bridge.errors import UserError
+from ..backend.bridge.job import Job as JobFolder
+from . import session, timeline
+from .reporting import attempt
+from .session import Job
+from .stylize import StartsJobs, restyle
+from .versions import panel_scene
+
+
+def find_job(context: bpy.types.Context, folder: str) -> Job:
+    """Return the job in ``folder``, by default the one that is active, else the last one.
+
+    A folder from another session is opened for its scene, or for the context's when that is not in the file.
+    UserError when there is no such job.
+    """
+    here = session.current()
+    if folder:
+        path = Path(bpy.path.abspath(folder)).absolute()
+        files = JobFolder.open(path)
+        scene = bpy.data.scenes.get(str(files.source.get("scene"))) or panel_scene(context)
+        return here.find(path) or here.add(files, scene)
+    if not here.jobs:
+        raise UserError("There is no job yet. Stylize something first.")
+    return next((job for job in here.jobs if job.active), here.jobs[-1])
+
+
+class OfOneJob:
+    """What the operators on one job share."""
+
+    folder: StringProperty(
+        name="Job",
+        description="The job's folder; empty for the active or last job",
+        subtype="DIR_PATH",
+        options={"SKIP_SAVE"},
+    )
+
+    def act(self, context: bpy.types.Context, job: Job) -> None:
+        """Do it."""
+        raise NotImplementedError
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Find the job and do it."""
+        return attempt(self, lambda: self.act(context, find_job(context, self.folder)))
+
+
+class TEMPERA_OT_cancel(OfOneJob, bpy.types.Operator):
+    """Stop the job."""
+
+    bl_idname = "tempera.cancel"
+    bl_label = "Cancel"
+    bl_description = "Stop this job after its present step, or at once when clicked again. Finished frames are kept"
+
+    def act(self, _context: bpy.types.Context, job: Job) -> None:
+        """Cancel the job."""
+        job.cancel()
+
+
+class TEMPERA_OT_resume(OfOneJob, StartsJobs, bpy.types.Operator):
+    """Go on with the job."""
+
+    bl_idname = "tempera.resume"
+    bl_label = "Resume"
+    bl_description = "Go on where this job stopped"
+    execute = StartsJobs.execute
+
+    def start(self, context: bpy.types.Context) -> list[Job]:
+        """Resume the job."""
+        return [find_job(context, self.folder).resume()]
+
+
+class TEMPERA_OT_restyle(OfOneJob, StartsJobs, bpy.types.Operator):
+    """Run the job again as the panel is set now, without rendering the shot again."""
+
+    bl_idname = "tempera.restyle"
+    bl_label = "Run Again"
+    bl_description = "Stylize the same captured shot again with the present settings and key frames, in the same strip"
+    execute = StartsJobs.execute
+
+    def start(self, context: bpy.types.Context) -> list[Job]:
+        """Restyle the job."""
+        job = find_job(context, self.folder)
+        wanted = (job.scene or panel_scene(context)).tempera
+        keys = {frame: path for frame, path in wanted.key_paths().items() if frame in job.shot_frames}
+        return [restyle(job, wanted.settings(), keys)]
+
+
+class TEMPERA_OT_show_result(OfOneJob, bpy.types.Operator):
+    """Put the job's strip into the sequencer again."""
+
+    bl_idname = "tempera.show_result"
+    bl_label = "Show Result"
+    bl_description = "Put this job's strip into the sequencer, if it is not there"
+    bl_options: ClassVar = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        """Not while Blender renders, which would not survive it."""
+        if bpy.app.is_job_running("RENDER"):
+            cls.poll_message_set("Blender is rendering. Wait until it is done.")
+            return False
+        return True
+
+    def act(self, _context: bpy.types.Context, job: Job) -> None:
+        """Place the strip."""
+        job.place_again()
+
+
+class TEMPERA_OT_reveal_job(OfOneJob, bpy.types.Operator):
+    """Open the job's folder."""
+
+    bl_idname = "tempera.reveal_job"
+    bl_label = "Open Folder"
+    bl_description = "Show this job's folder in the file browser"
+
+    def act(self, _context: bpy.types.Context, job: Job) -> None:
+        """Open the folder in the desktop's file browser."""
+        bpy.ops.wm.path_open(filepath=str(job.folder))
+
+
+class TEMPERA_OT_remove_job(OfOneJob, bpy.types.Operator):
+    """Delete the job's folder and its strips."""
+
+    bl_idname = "tempera.remove_job"
+    bl_label = "Remove Job"
+    bl_description = "Delete this job's folder with all its frames, and its strip"
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Ask first: the frames cannot be brought back."""
+        return context.window_manager.invoke_confirm(self, event)
+
+    def act(self, _context: bpy.types.Context, job: Job) -> None:
+        """Remove the job."""
+        session.current().forget(job)
+        job.files.remove()
+        if job.scene:
+            timeline.remove(job.scene, job.files)
+
+
+classes = (
+    TEMPERA_OT_cancel,
+    TEMPERA_OT_resume,
+    TEMPERA_OT_restyle,
+    TEMPERA_OT_show_result,
+    TEMPERA_OT_reveal_job,
+    TEMPERA_OT_remove_job,
+)

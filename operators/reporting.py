@@ -1,0 +1,24 @@
+"""What goes wrong in an operator becomes one sentence."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+
+import bpy
+
+from ..backend.bridge.errors import UserError
+
+
+def attempt(operator: bpy.types.Operator, act: Callable[[], object]) -> set[str]:
+    """Do what an operator is for; return {"FINISHED"}, or report the reason and return {"CANCELLED"}."""
+    try:
+        act()
+    except UserError as error:
+        operator.report({"ERROR"}, str(error))
+    except Exception as error:  # noqa: BLE001 - the boundary: the console gets the traceback, the artist a sentence
+        traceback.print_exc()
+        operator.report({"ERROR"}, f"Tempera met an error of its own ({error}). See the system console.")
+    else:
+        return {"FINISHED"}
+    return {"CANCELLED"}

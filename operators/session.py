@@ -1,0 +1,488 @@
+"""This Blender's jobs and its one worker: what runs, what waits, how far it is.
+
+Everything here is plain Python that remembers names and ids, never bpy's own objects: undo, redo and the loading of
+files pass it by. One timer drives it on the main thread; where timers do not fire (in background, or while a script
+waits), :meth:`Job.wait` does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import traceback
+from pathlib import Path
+
+import bpy
+from bpy.app.handlers import persistent
+
+from ..backend.bridge import messages
+from ..backend.bridge.client import Worker
+from ..backend.bridge.errors import UserError
+from ..backend.bridge.job import Job as JobFolder
+from ..backend.bridge.job import State, read_json
+from ..properties import preferences, user_folder, worker_problem, worker_python
+from . import timeline
+from .capture import Capture, capture_scene, capture_strip
+from .versions import Strip, all_strips
+
+ACTIVE = ("capturing", "ready", "running")
+TICK_SECONDS = 0.1
+_ROOT = Path(__file__).resolve().parent.parent  # the folder that holds ``backend``
+
+
+class Job:
+    """One run, as this Blender sees it: made by ``tempera.stylize``, worked on in the background.
+
+    >>> job = tempera.stylize(bpy.context.scene, keys={1: "painted.png"})
+    >>> job.wait()
+    True
+    >>> job.strip.frame_final_duration
+    48
+    """
+
+    def __init__(self, session: Session, files: JobFolder, scene: bpy.types.Scene | None) -> None:
+        self.files = files
+        self.note = ""
+        self.stopping = False
+        self.stale = False  # whether the strip lags behind the frames
+        self._session = session
+        self._rest = files.state
+        if self.active:
+            self._rest = State("cancelled", "Interrupted. Resume to go on; finished frames are kept.")
+        self._capture: Capture | None = None
+        self._captured = self._made = 0.0
+        self._shot_frames: tuple[int, ...] = ()
+        self._finished: set[int] = set()
+        self._fresh: set[int] = set()  # finished, and not yet shown
+        self._placed = True  # whether the strip was made: one that is gone since then was taken away on purpose
+        self._warning = ""
+        self._blend = ""
+        self._scene_uid, self._scene_name = 0, str(files.source.get("scene", ""))
+        self.settle(scene)
+
+    @property
+    def folder(self) -> Path:
+        """The job's folder, with all that it needs and all that it made."""
+        return self.files.folder
+
+    @property
+    def name(self) -> str:
+        """The job's name, which is its folder's and its strip's."""
+        return self.files.name
+
+    @property
+    def state(self) -> str:
+        """One of "new", "capturing", "ready" (waits for the worker), "running", "cancelled", "failed", "done"."""
+        return self._rest.state
+
+    @property
+    def message(self) -> str:
+        """A sentence for the artist, "" when all is well."""
+        return self._rest.message or self._warning
+
+    @property
+    def active(self) -> bool:
+        """Whether the job runs or waits for its turn."""
+        return self.state in ACTIVE
+
+    @property
+    def progress(self) -> float:
+        """How far the job is, 0 to 1: capturing the shot is the first half, painting it the second."""
+        return 1.0 if self.state == "done" else (self._captured + self._made) / 2
+
+    @property
+    def frames(self) -> list[Path]:
+        """The finished frames, in the order of the shot."""
+        return [self.files.frame_path(frame) for frame in self.files.finished()]
+
+    @property
+    def shot_frames(self) -> tuple[int, ...]:
+        """The frames of the captured shot, ascending; empty until it is captured."""
+        return self._shot_frames
+
+    @property
+    def strip(self) -> Strip | None:
+        """The strip that shows the result, None while there is none."""
+        scene = self.scene
+        return next(iter(timeline.find(scene, self.files)), None) if scene else None
+
+    @property
+    def scene(self) -> bpy.types.Scene | None:
+        """The scene that the job belongs to, None when it is not in the open file."""
+        return next((scene for scene in bpy.data.scenes if scene.session_uid == self._scene_uid), None)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Work until the job rests, at most ``timeout`` seconds; return whether it rests.
+
+        Blender's window stands still meanwhile; in ``blender -b`` a job only goes on while a script waits for it.
+        UserError with the reason when the job failed.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        while self.active or self.stale:
+            self._session.tick()
+            if end is not None and time.monotonic() >= end:
+                break
+            time.sleep(0.02)
+        if self.state == "failed":
+            raise UserError(self.message)
+        return not self.active
+
+    def cancel(self) -> None:
+        """Stop the job at the end of its present step; finished frames are kept. A second time: at once."""
+        self._session.cancel(self)
+
+    def resume(self) -> Job:
+        """Go on where the job stopped and return it; UserError when it runs already."""
+        self._session.start(self)
+        return self
+
+    def settle(self, scene: bpy.types.Scene | None) -> None:
+        """Belong to ``scene`` of the open file, or to no scene in it (its result waits in the folder)."""
+        self._scene_uid = scene.session_uid if scene else 0
+        if scene is not None:
+            self._scene_name = scene.name
+            self.note_file()
+        if self.active:
+            self._placed = False
+        self.stale = True
+
+    def note_file(self) -> None:
+        """Remember the open file as the one that holds the job's scene."""
+        if self._scene_uid:
+            self._blend = bpy.data.filepath
+
+    def scene_after_load(self) -> bpy.types.Scene | None:
+        """Return the job's scene in the file that was just opened, None when it is another file."""
+        at_home = self._blend and self._blend == bpy.data.filepath
+        return bpy.data.scenes.get(self._scene_name) if at_home else None
+
+    def enter(self, state: str, message: str = "") -> None:
+        """Note where the job stands, here and in its folder; UserError when the folder cannot be written."""
+        self._rest = State(state, message)
+        self.note = ""
+        self.files.write_state(self._rest)
+
+    def rest(self, state: str, message: str) -> None:
+        """Come to rest in ``state``, whether or not the folder takes note."""
+        self.stopping = False
+        with contextlib.suppress(UserError):
+            self.enter(state, message)
+
+    def take_stock(self) -> None:
+        """Read from the folder what is captured and finished."""
+        spec = self.files.shot_folder / "shot.json"
+        if spec.is_file():
+            self._shot_frames = tuple(read_json(spec)["frames"])
+            self._captured = 1.0
+        finished = set(self.files.finished())
+        self._fresh |= finished
+        self._finished = finished
+        self._made = len(finished) / max(len(self._shot_frames), 1)
+        self.stale = True
+
+    @property
+    def captured(self) -> bool:
+        """Whether the whole shot is in the folder."""
+        return self._captured == 1.0
+
+    def go_on_capturing(self) -> None:
+        """Start or poll the capture; when it is whole, wait for the worker. UserError when it fails."""
+        if self._capture is None:
+            self._capture = self._begin_capture()
+        at = self._capture.poll()
+        self._captured = at.done / at.total if at.total else 0.0
+        self.note = at.note
+        if at.finished:
+            self._capture = None
+            self.take_stock()
+            self.enter("ready")
+
+    def _begin_capture(self) -> Capture:
+        scene, source = self.scene, self.files.source
+        if scene is None:
+            raise UserError(f"{self._scene_name} is not in this file. Open the file of {self.name}, then resume.")
+        if not source.get("strip"):
+            beauty = Path(source["beauty"]) if source.get("beauty") else None  # a pattern, see capture_scene
+            return capture_scene(scene, self.files.shot_folder, source.get("frames"), beauty)
+        named = {strip.name: strip for strip in all_strips(scene.sequence_editor)} if scene.sequence_editor else {}
+        if source["strip"] not in named:
+            raise UserError(f"The strip {source['strip']} is gone. Bring it back, then resume.")
+        return capture_strip(scene, named[source["strip"]], self.files.shot_folder)
+
+    def hand_over(self) -> None:
+        """Be the worker's from now on: it writes the state into the folder."""
+        self._rest = State("running")
+        self.note = "Waiting for the worker"
+
+    def drop_capture(self) -> None:
+        """End the capture, if one runs; whole frames are kept."""
+        if self._capture is not None:
+            self._capture.cancel()
+            self._capture = None
+
+    def hear(self, event: messages.Message) -> None:
+        """Take one of the worker's events."""
+        if isinstance(event, messages.Progress):
+            self._made = event.done / max(event.total, 1)
+            self.note = event.note
+        elif isinstance(event, messages.Frame):
+            self._finished.add(event.frame)
+            self._fresh.add(event.frame)
+            self.stale = True
+        elif isinstance(event, messages.Ended):
+            self._rest = State(event.state, event.message)  # the worker has written it
+            self.note, self.stopping = "", False
+
+    def place_again(self) -> None:
+        """Make the strip anew if it is gone; UserError when it cannot be made."""
+        self._placed = False
+        self.show()
+        if not self._placed or self._warning:
+            raise UserError(self._warning or f"{self.name} has no frames to show yet. Resume it first.")
+
+    def show(self) -> None:
+        """Bring the strip up to date; one that the artist took away stays away."""
+        self.stale = False
+        scene, fresh, self._fresh = self.scene, self._fresh, set()
+        if scene is None or not self._shot_frames:
+            return
+        try:
+            if timeline.update(scene, self.files, self._shot_frames, self._finished, fresh):
+                self._placed = True
+            elif not self._placed:
+                placed = timeline.place(scene, self.files, self._shot_frames, self._finished)
+                self._placed = placed is not None
+            self._warning = ""
+        except UserError as error:
+            self._placed = True  # the run goes on without a strip; asking again each time would not help
+            self._warning = str(error)
+
+
+class Session:
+    """The jobs that this Blender knows, in the order in which they were started, and the worker."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self._worker: Worker | None = None
+        self._running: Job | None = None
+
+    def find(self, folder: Path) -> Job | None:
+        """Return the job in ``folder``, None when this session does not know it."""
+        return next((job for job in self.jobs if job.folder == folder), None)
+
+    def add(self, files: JobFolder, scene: bpy.types.Scene | None) -> Job:
+        """Know a job from now on, and return it; it rests until :meth:`start`."""
+        job = Job(self, files, scene)
+        job.take_stock()
+        self.jobs.append(job)
+        self.wake()
+        return job
+
+    def start(self, job: Job) -> None:
+        """Let ``job`` capture what is not captured, then wait for the worker; UserError when it runs already."""
+        if job.active:
+            raise UserError(f"{job.name} is running already. Wait for it, or cancel it first.")
+        job.take_stock()
+        job.enter("ready" if job.captured else "capturing")
+        job.settle(job.scene)
+        self.wake()
+
+    def cancel(self, job: Job) -> None:
+        """Stop ``job``; the worker's at the end of its present step, or at once when it was asked before."""
+        if job is not self._running:
+            job.drop_capture()
+            if job.active:
+                job.rest("cancelled", "Stopped before the first frame. Resume to go on.")
+        elif self._worker is not None and not job.stopping:
+            job.stopping = True
+            with contextlib.suppress(UserError):  # it has died: the next tick tells
+                self._worker.send(messages.Cancel(str(job.folder)))
+        else:
+            self._lose_worker()
+            job.rest("cancelled", "Stopped at once. Resume to go on; finished frames are kept.")
+        self.wake()
+
+    def forget(self, job: Job) -> None:
+        """Know ``job`` no longer; UserError while it runs."""
+        if job.active:
+            raise UserError(f"{job.name} is running. Cancel it first.")
+        self.jobs.remove(job)
+
+    def tick(self) -> bool:
+        """Do a little of everything that is due; return whether there is more to come."""
+        before = [(job.state, job.note, job.progress) for job in self.jobs]
+        self._capture_next()
+        self._listen()
+        self._run_next()
+        self._show_next()
+        if before != [(job.state, job.note, job.progress) for job in self.jobs]:
+            redraw()
+        return any(job.active or job.stale for job in self.jobs)
+
+    def _capture_next(self) -> None:
+        job = next((job for job in self.jobs if job.state == "capturing"), None)
+        if job is not None:
+            try:
+                job.go_on_capturing()
+            except UserError as error:
+                job.drop_capture()
+                job.rest("failed", str(error))
+
+    def _listen(self) -> None:
+        if self._worker is None:
+            return
+        try:
+            events = self._worker.poll()
+        except UserError as error:
+            self._lose_worker(str(error))
+            return
+        for event in events:
+            if self._running is not None and getattr(event, "job", None) == str(self._running.folder):
+                self._running.hear(event)
+                if isinstance(event, messages.Ended):
+                    self._running = None
+
+    def _run_next(self) -> None:
+        job = next((job for job in self.jobs if job.state == "ready"), None)
+        if job is None or self._running is not None:
+            return
+        try:
+            if self._worker is None:
+                self._worker = start_worker()
+            self._worker.send(messages.Run(str(job.folder)))
+        except UserError as error:
+            self._lose_worker()
+            job.rest("failed", str(error))
+            return
+        self._running = job
+        job.hand_over()
+
+    def _lose_worker(self, reason: str = "") -> None:
+        """Bury the worker, if there is one; the job that it worked on fails for ``reason``."""
+        if self._worker is not None:
+            self._worker.kill()
+            self._worker = None
+        job, self._running = self._running, None
+        if job is not None and reason:
+            job.rest("failed", reason)
+
+    def _show_next(self) -> None:
+        """Bring at most one strip up to date, and none while Blender renders, which would not survive it."""
+        job = next((job for job in self.jobs if job.stale), None)
+        if job is not None and not bpy.app.is_job_running("RENDER"):
+            job.show()
+
+    def wake(self) -> None:
+        """Let the timer go on, if it does not."""
+        if not bpy.app.timers.is_registered(_timer):
+            bpy.app.timers.register(_timer, persistent=True)
+
+    def fail(self, message: str) -> None:
+        """Let every active job fail for one reason."""
+        self._lose_worker()
+        for job in self.jobs:
+            if job.active:
+                job.drop_capture()
+                job.rest("failed", message)
+
+    def close(self) -> None:
+        """End the worker and the captures; what was active can be resumed."""
+        if self._worker is not None:
+            self._worker.close()
+        for job in self.jobs:
+            if job.active:
+                job.drop_capture()
+                job.rest("cancelled", "Stopped when Tempera was switched off. Resume to go on.")
+        self._worker = self._running = None
+        worker_log().unlink(missing_ok=True)
+
+
+def worker_log() -> Path:
+    """Return what takes the words of this Blender's worker."""
+    return user_folder() / f"worker-{os.getpid()}.log"
+
+
+def start_worker() -> Worker:
+    """Start a worker process; UserError when its Python is missing or does not start."""
+    return Worker.start(worker_python(preferences().worker_python), _ROOT, worker_log())
+
+
+_session = Session()
+
+
+def current() -> Session:
+    """Return this Blender's session."""
+    return _session
+
+
+def redraw() -> None:
+    """Draw again what shows jobs."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type in {"PROPERTIES", "SEQUENCE_EDITOR"}:
+                for region in area.regions:
+                    if region.type == ("UI" if area.type == "SEQUENCE_EDITOR" else "WINDOW"):
+                        region.tag_redraw()
+
+
+def _timer() -> float | None:
+    try:
+        busy = _session.tick()
+    except Exception as error:  # noqa: BLE001 - the boundary: a timer that raises is never called again
+        traceback.print_exc()
+        _session.fail(f"Tempera met an error of its own ({error}). See the system console; finished frames are kept.")
+        return None
+    return TICK_SECONDS if busy else None
+
+
+@persistent
+def _after_load(_path: str) -> None:
+    """Find out which jobs belong to the file that was opened, and know the last job of each of its scenes."""
+    worker_problem.cache_clear()
+    worker_problem(preferences().worker_python)
+    for job in _session.jobs:
+        job.settle(job.scene_after_load())
+    for scene in bpy.data.scenes:
+        folder = Path(bpy.path.abspath(scene.tempera.last_job))
+        if scene.tempera.last_job and not _session.find(folder):
+            with contextlib.suppress(UserError):  # a job that is gone or cannot be read is none
+                _session.add(JobFolder.open(folder), scene)
+    _session.wake()
+
+
+@persistent
+def _after_save(_path: str) -> None:
+    for job in _session.jobs:
+        job.note_file()
+
+
+@persistent
+def _after_undo(_scene: bpy.types.Scene) -> None:
+    """Bring the strips up to date: undo also took back what they have grown since."""
+    for job in _session.jobs:
+        job.stale = True
+    _session.wake()
+
+
+_HANDLERS = (
+    (bpy.app.handlers.load_post, _after_load),
+    (bpy.app.handlers.save_post, _after_save),
+    (bpy.app.handlers.undo_post, _after_undo),
+    (bpy.app.handlers.redo_post, _after_undo),
+)
+
+
+def register() -> None:
+    """Begin to follow what happens to the file."""
+    for handlers, handler in _HANDLERS:
+        handlers.append(handler)
+
+
+def unregister() -> None:
+    """End the worker, the captures and the timer, and follow nothing any more."""
+    for handlers, handler in _HANDLERS:
+        handlers.remove(handler)
+    if bpy.app.timers.is_registered(_timer):
+        bpy.app.timers.unregister(_timer)
+    _session.close()

@@ -1,0 +1,232 @@
+"""From a scene or a strip to a running job: what a script calls, and the two operators that artists click."""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import bpy
+
+from ..backend.bridge.errors import UserError
+from ..backend.bridge.job import Job as JobFolder
+from ..backend.bridge.settings import Settings
+from ..properties import key_problem, preferences, user_folder, worker_python
+from . import session
+from .capture import check_cameras
+from .render_beauty import png_header
+from .render_tools import frame_size
+from .reporting import attempt
+from .session import Job
+from .versions import Strip, handles, selected_strips, sequencer_scene, show_in_sequencer
+
+
+def stylize(
+    source: bpy.types.Scene | Strip,
+    run: Settings,
+    keys: Mapping[int, Path],
+    *,
+    folder: Path | None = None,
+    frames: Iterable[int] | None = None,
+    beauty: str = "",
+) -> Job:
+    """Start a job for the scene or strip ``source`` and return it.
+
+    ``keys`` are the key frames, PNG files by frame. ``folder`` is the job's, a new one beside the file when None.
+    ``frames`` are the frames of a scene, its own range and step when None. ``beauty`` names frames of a scene that are
+    rendered already (see :func:`~.capture.capture_scene`). UserError when something is missing; then nothing is made.
+    """
+    scene, strip = (source, None) if isinstance(source, bpy.types.Scene) else (source.id_data, source)
+    if strip and (frames is not None or beauty):
+        raise UserError("A strip is always taken as it is. Trim it to choose its frames.")
+    wanted = sorted(set(frames)) if frames is not None else frames_of(source)
+    if not strip:
+        check_cameras(scene, wanted)
+    _check(scene, wanted, run, keys)
+    name = strip.name if strip else scene.name
+    folder = folder or new_folder(name)
+    origin = {
+        "id": uuid.uuid4().hex,
+        "blend": bpy.data.filepath,
+        "scene": scene.name,
+        "strip": strip.name if strip else "",
+        "frames": None if strip else wanted,
+        "beauty": beauty,
+    }
+    files = JobFolder.create(folder.absolute(), folder.name, run, origin)
+    for frame, path in keys.items():
+        files.add_key(frame, path)
+    job = session.current().add(files, scene)
+    scene.tempera.last_job = str(files.folder)
+    return job.resume()
+
+
+def restyle(job: Job, run: Settings, keys: Mapping[int, Path]) -> Job:
+    """Run ``job`` again on the same captured shot, with other settings and key frames; its strip is kept.
+
+    UserError when it runs, or when something that it needs is missing.
+    """
+    if job.active:
+        raise UserError(f"{job.name} is running. Cancel it first.")
+    scene = job.scene
+    if scene:
+        _check(scene, job.shot_frames, run, keys)
+    for frame in set(job.files.key_frames()) - set(keys):
+        job.files.key_path(frame).unlink()
+    for frame, path in keys.items():
+        job.files.add_key(frame, path)
+    job.files.change(run)
+    return job.resume()
+
+
+def frames_of(source: bpy.types.Scene | Strip) -> list[int]:
+    """Return the frames of a scene, by its range and step, or of a strip, by its handles on the timeline."""
+    if isinstance(source, bpy.types.Scene):
+        return list(range(source.frame_start, source.frame_end + 1, source.frame_step))
+    return list(range(*handles(source)))
+
+
+def new_folder(name: str) -> Path:
+    """Make and return an empty folder for a new job: ``name`` and the first free number.
+
+    In the folder that the preferences name, else in ``tempera`` beside the file, else in the extension's own.
+    UserError when it cannot be made.
+    """
+    chosen = preferences().jobs_folder
+    if chosen:
+        parent = Path(bpy.path.abspath(chosen))
+    elif bpy.data.filepath:
+        parent = Path(bpy.data.filepath).parent / "tempera"
+    else:
+        parent = user_folder() / "jobs"
+    plain = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)[:60]
+    number = 1
+    while True:
+        folder = parent / f"{plain}-{number:03d}"
+        try:
+            folder.mkdir(parents=True)  # making it is claiming it: another Blender may count too
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise UserError(f"{parent} cannot be written ({error.strerror}). Choose another jobs folder.") from error
+        else:
+            return folder
+
+
+def _check(scene: bpy.types.Scene, frames: Sequence[int], run: Settings, keys: Mapping[int, Path]) -> None:
+    """Raise UserError for what would only come to light after the shot is rendered."""
+    worker_python(preferences().worker_python)
+    problem = key_problem(frames, keys) if run.method == "exemplar" else ""
+    if problem:
+        raise UserError(problem)
+    for frame, path in keys.items():
+        if frame not in frames:
+            raise UserError(f"There is a key of frame {frame}, but the shot has no such frame. Remove that key.")
+        _check_key(frame, path, frame_size(scene))
+
+
+def _check_key(frame: int, path: Path, size: tuple[int, int]) -> None:
+    if not path.is_file():
+        raise UserError(f"The key of frame {frame} is missing: {path}. Save it again, or choose another file.")
+    header = png_header(path)
+    if header is None:
+        raise UserError(f"The key of frame {frame} is no PNG: {path.name}. Save it as PNG.")
+    if header[:2] != size:
+        raise UserError(
+            f"The key of frame {frame} is {header[0]} x {header[1]} pixels, the shot {size[0]} x {size[1]}. "
+            "Paint it at the shot's size."
+        )
+
+
+class StartsJobs:
+    """Mixed into the operators that start jobs: they wait in background, and listen for Esc in the window."""
+
+    bl_options: ClassVar = {"REGISTER"}
+
+    def start(self, context: bpy.types.Context) -> list[Job]:
+        """Start the jobs and return them."""
+        raise NotImplementedError
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Start the jobs; in background, where nothing else would drive them, also wait for them."""
+
+        def act() -> None:
+            for job in self.start(context):
+                if bpy.app.background:
+                    job.wait()
+
+        return attempt(self, act)
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        """Start the jobs and listen for Esc while they run."""
+        self._jobs: list[Job] = []
+        outcome = attempt(self, lambda: self._jobs.extend(self.start(context)))
+        if not self._jobs:
+            return outcome
+        context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, _context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Cancel the jobs on Esc; let everything else through."""
+        active = [job for job in self._jobs if job.active]
+        if not active:
+            attempt(self, lambda: [job.wait() for job in self._jobs])  # returns at once, or says why one failed
+            return {"FINISHED", "PASS_THROUGH"}
+        if event.type != "ESC" or event.value != "PRESS":
+            return {"PASS_THROUGH"}
+        for job in active:
+            job.cancel()
+        return {"FINISHED"}
+
+
+class TEMPERA_OT_stylize_render(StartsJobs, bpy.types.Operator):
+    """Render the scene's frame range with its motion, paint it, and put it into the sequencer."""
+
+    bl_idname = "tempera.stylize_render"
+    bl_label = "Stylize Render"
+    bl_description = "Render the frame range with its exact motion, stylize it, and put it into the sequencer"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Say what is missing."""
+        problems = context.scene.tempera.render_problems()
+        if problems:
+            cls.poll_message_set(problems[0])
+        return not problems
+
+    def start(self, context: bpy.types.Context) -> list[Job]:
+        """Start one job for the scene."""
+        scene = context.scene
+        show_in_sequencer(context, scene)
+        return [_stylize_as_set(scene, scene)]
+
+
+class TEMPERA_OT_stylize_strips(StartsJobs, bpy.types.Operator):
+    """Paint the selected strips, each as a job of its own, and put the results above them."""
+
+    bl_idname = "tempera.stylize_strips"
+    bl_label = "Stylize Strips"
+    bl_description = "Stylize the selected strips, one after the other, and put the results above them"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Say what is missing."""
+        scene = sequencer_scene(context)
+        problems = scene.tempera.strip_problems([range(*handles(strip)) for strip in selected_strips(scene)])
+        if problems:
+            cls.poll_message_set(problems[0])
+        return not problems
+
+    def start(self, context: bpy.types.Context) -> list[Job]:
+        """Start one job for each selected strip."""
+        scene = sequencer_scene(context)
+        return [_stylize_as_set(scene, strip) for strip in selected_strips(scene)]
+
+
+def _stylize_as_set(scene: bpy.types.Scene, source: bpy.types.Scene | Strip) -> Job:
+    """Start a job as the panel is set, with those of the scene's key frames that lie in the shot."""
+    frames = set(frames_of(source))
+    keys = {frame: path for frame, path in scene.tempera.key_paths().items() if frame in frames}
+    return stylize(source, scene.tempera.settings(), keys)
+
+
+classes = (TEMPERA_OT_stylize_render, TEMPERA_OT_stylize_strips)
