@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from .attention import Call
 from .conditioning import Condition, Text
 from .protocol import Model
 from .sampling import Sampler
@@ -30,13 +31,12 @@ class Denoiser:
     def __call__(self, x: Tensor, step: int, frames: Sequence[int]) -> Tensor:
         """Return the guided outputs (N, C, h, w) for the states ``x`` (N, C, h, w) of ``frames`` at ``step``."""
         x = self._sampler.input(x, step)
-        conditions = [self._conditions[frame] for frame in frames]
-        chunks = range(0, len(frames), self._batch)
-        parts = [(x[start : start + self._batch], conditions[start : start + self._batch]) for start in chunks]
-        return torch.cat([self._predict(states, step, some) for states, some in parts])
+        parts = [slice(start, start + self._batch) for start in range(0, len(frames), self._batch)]
+        return torch.cat([self._predict(x[part], step, frames[part]) for part in parts])
 
-    def _predict(self, x: Tensor, step: int, conditions: Sequence[Condition]) -> Tensor:
-        """Predict some frames in one evaluation: a batch of [negative] positive [regions], each of all the frames."""
+    def _predict(self, x: Tensor, step: int, frames: Sequence[int]) -> Tensor:
+        """Predict some frames in one evaluation: streams of [negative] positive [regions], each of all the frames."""
+        conditions = [self._conditions[frame] for frame in frames]
         texts = self._texts(conditions)
         streams = len(texts) // len(conditions)
         images = zip(*(condition.controls for condition in conditions), strict=True)
@@ -44,6 +44,10 @@ class Denoiser:
         numbers = zip(*(condition.weights for condition in conditions), strict=True)
         weights = [torch.tensor(some).repeat(streams) for some in numbers]
         t = self._sampler.timesteps[step]
+        if self._model.attention is not None:
+            first = 0 if self._guided else 1
+            labels = tuple(range(first, first + streams))
+            self._model.attention.call = Call(float(t), tuple(frames), labels, (x.shape[2], x.shape[3]))
         self.evaluations += len(texts)
         outputs = list(self._model.predict(x.repeat(streams, 1, 1, 1), t, texts, controls, weights).chunk(streams))
         base = outputs.pop(0)

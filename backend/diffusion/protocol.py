@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from .attention import AttentionControl
 from .conditioning import Text
 from .latents import LatentCodec
 
@@ -30,13 +31,15 @@ class Info:
 class Model(Protocol):
     """A latent diffusion model: words and pictures in, predictions out.
 
-    ``codec`` is the way between pictures and latents, ``device`` where the network runs. Scalings, parametrisations,
-    and extra inputs of a family stay behind this line.
+    ``codec`` is the way between pictures and latents, ``device`` where the network runs; ``attention`` takes its
+    self-attention in hand, None in families that have no layers of it alone. Scalings, parametrisations, and extra
+    inputs of a family stay behind this line.
     """
 
     info: Info
     codec: LatentCodec
     device: torch.device
+    attention: AttentionControl | None
 
     def encode_text(self, prompts: Sequence[str]) -> list[Text]:
         """Encode prompts of any length to texts of one length."""

@@ -13,6 +13,7 @@ import transformers
 from torch import Tensor
 
 from ..bridge.errors import UserError
+from .attention import AttentionControl
 from .conditioning import Text, encode_clip
 from .latents import LatentCodec
 from .loading import load_part, load_tokenizer, read_json
@@ -45,6 +46,7 @@ class UNetModel:
         native = self._unet.config.sample_size * self.codec.factor
         self.info = Info("sd", native, self.codec.factor, tuple(control.kind for control in controls))
         self._refuse_misfits(folder)
+        self.attention: AttentionControl | None = AttentionControl(self._unet)
 
     def encode_text(self, prompts: Sequence[str]) -> list[Text]:
         """Encode prompts of any length to texts of one length."""

@@ -1,0 +1,309 @@
+"""Self-attention under control: let frames look at each other, and carry attention along motion.
+
+A UNet's self-attention layers compute ``softmax(Q K^T) V`` within one frame. Methods widen it: K and V of other frames
+beside or in place of the frame's own (Rerender A Video, DiffSynth), of all frames of a group (TokenFlow's extended
+attention), or no attention at all but the output of key frames, moved along the motion (TokenFlow's propagation).
+
+Tokens of one call are (S * F, n, c): S streams (0 negative, 1 positive, 2 and up regions; see ``denoising``) of F
+frames each, n tokens of an h x w grid in row-major order. Only self-attention is touched: cross-attention keeps its
+processors (IP-Adapter), and the projections are called as modules, so that LoRA layers on them count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, scaled_dot_product_attention
+
+LARGEST_SCORES = 2**29  # entries of softmax(Q K^T) computed at once; queries beyond that are worked off in chunks
+
+
+@dataclass(frozen=True)
+class Call:
+    """What goes through the network right now: which frames, at which timestep, in which streams, at what size."""
+
+    timestep: float
+    frames: tuple[int, ...]
+    streams: tuple[int, ...]
+    size: tuple[int, int]
+
+    def grid(self, tokens: int) -> tuple[int, int]:
+        """Return (h, w) of the layers that have that many tokens; every level halves the latents' size, rounding up."""
+        height, width = self.size
+        while height * width > tokens:
+            height, width = (height + 1) // 2, (width + 1) // 2
+        if height * width != tokens:
+            raise ValueError(f"{tokens} tokens do not tile latents of size {self.size}")
+        return height, width
+
+
+@dataclass(frozen=True)
+class TokenMap:
+    """Where each token of a grid is found in another frame's: ``index`` (n, taps) and ``weight`` (n, taps).
+
+    The weights of a token sum to how far it is found there at all, 0 to 1.
+    """
+
+    index: Tensor
+    weight: Tensor
+
+    def gather(self, tokens: Tensor) -> Tensor:
+        """Return the weighted sums (n, c) of ``tokens`` (m, c)."""
+        return (tokens[self.index] * self.weight.to(tokens).unsqueeze(-1)).sum(dim=1)
+
+    def scaled(self, weight: float) -> TokenMap:
+        """Return the map with all weights multiplied by ``weight``."""
+        return TokenMap(self.index, self.weight * weight)
+
+
+Sources = Callable[[int, tuple[int, int]], Sequence[tuple[int, TokenMap]]]
+"""For a frame and a grid (h, w): the recorded frames that its tokens come from, each with the map into it."""
+
+
+def token_map(flow: np.ndarray, valid: np.ndarray, grid: tuple[int, int]) -> TokenMap:
+    """Return where the tokens of ``grid`` (h, w) are found, by backward ``flow`` (H, W, 2) in pixels.
+
+    A token stands for the cell of pixels around its centre: its flow is that of the pixel at the centre, its weight the
+    mean of ``valid`` (H, W) over the cell. Four taps interpolate between tokens. (TokenFlow, section 4.2, takes the
+    nearest neighbour in feature space instead, for want of the true motion.)
+    """
+    size = np.array(flow.shape[1::-1])
+    cell = size / (grid[1], grid[0])
+    columns, rows = np.meshgrid(np.arange(grid[1]), np.arange(grid[0]))
+    centre = (np.stack([columns, rows], -1).reshape(-1, 2) + 0.5) * cell - 0.5
+    pixel = np.clip(np.floor(centre).astype(int), 0, size - 1)
+    found = (centre + flow[pixel[:, 1], pixel[:, 0]] + 0.5) / cell - 0.5
+    weight = adaptive_avg_pool2d(torch.from_numpy(valid.astype(np.float32))[None, None], grid).reshape(-1, 1)
+    index, taps = _taps(torch.from_numpy(found), grid)
+    return TokenMap(index, taps * weight)
+
+
+def _taps(places: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Return the four tokens around ``places`` (n, 2), x before y, in token units, and their bilinear weights."""
+    limit = torch.tensor([grid[1] - 1, grid[0] - 1])
+    places = places.clamp(min=torch.zeros(2), max=limit)
+    low = places.floor().long()
+    high = (low + 1).minimum(limit)
+    x, y = (places - low).float().unbind(1)
+    corners = [(low, low), (high, low), (low, high), (high, high)]
+    index = torch.stack([v[:, 1] * grid[1] + h[:, 0] for h, v in corners], dim=1)
+    return index, torch.stack([(1 - x) * (1 - y), x * (1 - y), (1 - x) * y, x * y], dim=1)
+
+
+class TokenBank:
+    """Self-attention tokens of some frames: what went into each layer, and what came out.
+
+    Kept by (layer, timestep, stream) and frame, each (n, c), on ``device``: "cpu" spills them out of the GPU's memory.
+    """
+
+    def __init__(self, device: torch.device | str | None = None) -> None:
+        self._device = device
+        self._tokens: dict[tuple[str, float, int], dict[int, tuple[Tensor, Tensor]]] = {}
+
+    def put(self, layer: str, call: Call, inputs: Tensor, outputs: Tensor) -> None:
+        """Keep one layer's tokens (S * F, n, c) of one call."""
+        rows = zip(inputs.to(self._device or inputs.device), outputs.to(self._device or outputs.device), strict=True)
+        for stream in call.streams:
+            frames = self._tokens.setdefault((layer, call.timestep, stream), {})
+            for frame in call.frames:
+                frames[frame] = next(rows)
+
+    def inputs(self, layer: str, timestep: float, stream: int) -> Tensor:
+        """Return what went into a layer, of all frames in the order of recording, one after another: (F * n, c)."""
+        return torch.cat([inputs for inputs, _ in self._frames(layer, timestep, stream).values()])
+
+    def output(self, layer: str, timestep: float, stream: int, frame: int) -> Tensor:
+        """Return what came out of a layer for one frame, (n, c)."""
+        return self._frames(layer, timestep, stream)[frame][1]
+
+    @property
+    def bytes(self) -> int:
+        """How much memory the tokens take."""
+        kept = [tokens for frames in self._tokens.values() for pair in frames.values() for tokens in pair]
+        return sum(tokens.numel() * tokens.element_size() for tokens in kept)
+
+    def _frames(self, layer: str, timestep: float, stream: int) -> dict[int, tuple[Tensor, Tensor]]:
+        found = self._tokens.get((layer, timestep, stream))
+        if found is None:
+            raise LookupError(f"nothing was recorded of {layer} at timestep {timestep}, stream {stream}")
+        return found
+
+
+Mode = Callable[[str, Any, Tensor, Call], Tensor]
+
+
+class AttentionControl:
+    """Takes the self-attention layers of a network in hand, for the duration of a ``with`` block.
+
+    ``record`` may be combined with any one of ``attend``, ``joint`` and ``propagate``. ``layers`` restricts a block to
+    layers whose names contain it, such as "up_blocks". Outside the blocks the layers compute exactly what they did.
+    """
+
+    def __init__(self, network: Any) -> None:
+        self._network = network
+        self._mode: tuple[str, Mode] | None = None
+        self._bank: tuple[str, TokenBank] | None = None
+        self.call: Call | None = None
+        self.install()
+
+    def install(self) -> None:
+        """Put a controlled processor on every self-attention layer; what is there is kept for plain attention."""
+        for name, processor in self._network.attn_processors.items():
+            layer = name.removesuffix(".processor")
+            if layer.endswith("attn1") and not isinstance(processor, _Processor):
+                self._network.get_submodule(layer).set_processor(_Processor(layer, self, processor))
+
+    def remove(self) -> None:
+        """Put the plain processors back: IP-Adapter's loader makes new ones of whatever class it finds."""
+        for name, processor in self._network.attn_processors.items():
+            if isinstance(processor, _Processor):
+                self._network.get_submodule(name.removesuffix(".processor")).set_processor(processor.plain)
+
+    @contextmanager
+    def record(self, bank: TokenBank, layers: str = "") -> Iterator[None]:
+        """Keep the tokens that go into self-attention, and those that come out, in ``bank``."""
+        before, self._bank = self._bank, (layers, bank)
+        try:
+            yield
+        finally:
+            self._bank = before
+
+    @contextmanager
+    def attend(self, *banks: TokenBank, own: bool = False, layers: str = "up_blocks") -> Iterator[None]:
+        """Let every frame look at the recorded frames of ``banks`` in place of itself, or with ``own`` beside itself.
+
+        Rerender A Video, section 4.1, eq. 6: K and V of the first and the previous key frame, Q the frame's own.
+        """
+
+        def mode(layer: str, attn: Any, tokens: Tensor, call: Call) -> Tensor:
+            places = [(layer, call.timestep, stream) for stream in call.streams]
+            source = torch.stack([torch.cat([bank.inputs(*place) for bank in banks]) for place in places]).to(tokens)
+            if not own:
+                return _attention(attn, _merged(tokens, call), source).reshape(tokens.shape)
+            source = source.repeat_interleave(len(call.frames), dim=0)
+            return _attention(attn, tokens, torch.cat([tokens, source], dim=1))
+
+        with self._controlled(layers, mode):
+            yield
+
+    @contextmanager
+    def joint(self, groups: Mapping[int, Sequence[int]] | None = None, layers: str = "") -> Iterator[None]:
+        """Let every frame look at all frames of the call, or at those that ``groups`` names for it.
+
+        TokenFlow, section 4.1 (extended attention). The frames of a group must be in the same call.
+        """
+
+        def mode(_: str, attn: Any, tokens: Tensor, call: Call) -> Tensor:
+            rows = tokens.unflatten(0, (len(call.streams), len(call.frames)))
+            out = torch.empty_like(rows)
+            chosen = {frame: tuple(groups[frame]) if groups else call.frames for frame in call.frames}
+            for group in dict.fromkeys(chosen.values()):
+                askers = [row for row, frame in enumerate(call.frames) if chosen[frame] == group]
+                source = rows[:, [call.frames.index(frame) for frame in group]].flatten(1, 2)
+                seen = _attention(attn, rows[:, askers].flatten(1, 2), source)
+                out[:, askers] = seen.unflatten(1, (len(askers), -1))
+            return out.flatten(0, 1)
+
+        with self._controlled(layers, mode):
+            yield
+
+    @contextmanager
+    def propagate(self, bank: TokenBank, sources: Sources, layers: str = "") -> Iterator[None]:
+        """Replace the output of self-attention by that of the recorded frames, moved along ``sources``.
+
+        TokenFlow, section 4.2, eq. 3. What ``sources`` leaves of a token's weight (1 in all) goes to attention of the
+        token to all recorded frames, so that what no key frame shows is not left empty.
+        """
+
+        def mode(layer: str, attn: Any, tokens: Tensor, call: Call) -> Tensor:
+            grid = call.grid(tokens.shape[1])
+            maps = {frame: sources(frame, grid) for frame in call.frames}
+            rows = iter(tokens)
+            moved = []
+            for stream in call.streams:
+                for frame in call.frames:
+                    own = next(rows)
+                    out, bare = _moved(own, bank, maps[frame], (layer, call.timestep, stream))
+                    if len(rest := bare.nonzero()[:, 0]):
+                        known = bank.inputs(layer, call.timestep, stream).to(own)
+                        out[rest] += bare[rest, None] * _attention(attn, own[None, rest], known[None])[0]
+                    moved.append(out)
+            return torch.stack(moved)
+
+        with self._controlled(layers, mode):
+            yield
+
+    @contextmanager
+    def _controlled(self, layers: str, mode: Mode) -> Iterator[None]:
+        if self._mode is not None:
+            raise RuntimeError("attention is under control already: leave the other block first")
+        self._mode = (layers, mode)
+        try:
+            yield
+        finally:
+            self._mode = None
+
+    def process(self, layer: str, attn: Any, tokens: Tensor) -> Tensor | None:
+        """Return what a layer puts out under control, or None where it is to do what it always did."""
+        if self._mode is None or self._mode[0] not in layer:
+            return None
+        return self._mode[1](layer, attn, tokens, self._known_call())
+
+    def keep(self, layer: str, inputs: Tensor, outputs: Tensor) -> None:
+        """Record a layer's tokens, where a block asks for it."""
+        if self._bank is not None and self._bank[0] in layer:
+            self._bank[1].put(layer, self._known_call(), inputs, outputs)
+
+    def _known_call(self) -> Call:
+        if self.call is None:
+            raise RuntimeError("the network was called without saying for which frames: use a Denoiser")
+        return self.call
+
+
+class _Processor:
+    """The attention processor of one self-attention layer."""
+
+    def __init__(self, layer: str, control: AttentionControl, plain: Any) -> None:
+        self.layer, self.control, self.plain = layer, control, plain
+
+    def __call__(self, attn: Any, hidden_states: Tensor, *arguments: Any, **keywords: Any) -> Tensor:
+        out = self.control.process(self.layer, attn, hidden_states)
+        if out is None:
+            out = self.plain(attn, hidden_states, *arguments, **keywords)
+        self.control.keep(self.layer, hidden_states, out)
+        return out
+
+
+def _attention(attn: Any, queries: Tensor, source: Tensor) -> Tensor:
+    """Attention of ``queries`` (B, n, c) to ``source`` (B, m, c) by a layer's own projections: (B, n, c)."""
+
+    def heads(tokens: Tensor) -> Tensor:
+        return tokens.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+
+    query, key, value = heads(attn.to_q(queries)), heads(attn.to_k(source)), heads(attn.to_v(source))
+    rows = max(1, LARGEST_SCORES // (key.shape[0] * key.shape[1] * key.shape[2]))
+    seen = [scaled_dot_product_attention(part, key, value) for part in query.split(rows, dim=2)]
+    out = torch.cat(seen, dim=2).transpose(1, 2).flatten(2)
+    return attn.to_out[1](attn.to_out[0](out))
+
+
+def _merged(tokens: Tensor, call: Call) -> Tensor:
+    """Return (S * F, n, c) as (S, F * n, c)."""
+    return tokens.unflatten(0, (len(call.streams), -1)).flatten(1, 2)
+
+
+def _moved(
+    like: Tensor, bank: TokenBank, maps: Sequence[tuple[int, TokenMap]], place: tuple[str, float, int]
+) -> tuple[Tensor, Tensor]:
+    """Return recorded outputs moved by their maps (n, c), and the weight that they leave of each token (n,)."""
+    out, left = torch.zeros_like(like), torch.ones_like(like[:, 0])
+    for frame, found in maps:
+        out = out + found.gather(bank.output(*place, frame).to(like))
+        left = left - found.weight.sum(dim=1).to(like)
+    return out, torch.where(left > 1e-3, left, 0.0)
