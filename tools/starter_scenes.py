@@ -117,11 +117,12 @@ class Builder:
         """Add a tree of one of two kinds, its foot at (x, y, z)."""
         tall = self.between(1.2, 2.6)
         green = self.colour(float(self.rng.choice([0.3, 0.25, 0.1])))
-        self.add("cylinder", (x, y, z + 0.3 * tall), (0.2, 0.2, 0.7 * tall), self.material((0.15, 0.07, 0.03), "noise"))
+        bark = self.material((0.15, 0.07, 0.03), "noise")
+        self.add("cylinder", (x, y, z + 0.3 * tall), (0.2, 0.2, 0.7 * tall), bark)
         if self.rng.random() < 0.5:
             for step in range(3):
-                wide = 1.3 - 0.35 * step
-                self.add("cone", (x, y, z + tall * (0.55 + 0.25 * step)), (wide, wide, 0.5 * tall), self.material(green))
+                wide, at = 1.3 - 0.35 * step, (x, y, z + tall * (0.55 + 0.25 * step))
+                self.add("cone", at, (wide, wide, 0.5 * tall), self.material(green))
             return
         for _ in range(4):
             dx, dy, dz = self.rng.uniform(-0.4, 0.4, 3)
@@ -139,7 +140,7 @@ class Builder:
 
 
 def windmill_on_a_hill(build: Builder) -> None:
-    """A windmill on a hill."""
+    """Add a windmill on a hill."""
     level = build.ground(1.5, 0.28)
     z = level(0, 0)
     build.add("cone", (0, 0, z + 1.6), (2.0, 2.0, 4.4), build.material(build.colour(0.1)))
@@ -155,7 +156,7 @@ def windmill_on_a_hill(build: Builder) -> None:
 
 
 def houses_by_trees(build: Builder) -> None:
-    """Houses among trees."""
+    """Add houses among trees."""
     level = build.ground(0.5, 0.27)
     for column in range(int(build.rng.integers(1, 4))):
         x, y = 3.5 * column - 3 + build.between(-0.5, 0.5), build.between(-1, 3)
@@ -166,7 +167,7 @@ def houses_by_trees(build: Builder) -> None:
 
 
 def forest(build: Builder) -> None:
-    """A forest."""
+    """Add a forest."""
     level = build.ground(0.8, 0.22)
     for x, y in build.rng.uniform(-8, 8, (26, 2)):
         if y > -4.5:
@@ -174,19 +175,19 @@ def forest(build: Builder) -> None:
 
 
 def still_life(build: Builder) -> None:
-    """Round and square things on a table."""
+    """Add round and square things on a table."""
     build.add("cube", (0, 0, -0.25), (9, 6, 0.5), build.material(build.colour(0.07), "wave"))
     build.add("cube", (0, 4, 3), (16, 0.2, 9), build.material())
     shapes = ["cube", "ball", "cylinder", "cone", "ring", "monkey", "ball"]
     for place, x in enumerate(np.linspace(-2.6, 2.6, 6)):
-        wide = build.between(0.8, 1.6)
-        shape = str(build.rng.choice(shapes))
+        wide, shape = build.between(0.8, 1.6), str(build.rng.choice(shapes))
         z = 0.12 * wide if shape == "ring" else wide / 2
-        build.add(shape, (x, build.between(-1.4, 1.4), z), (wide, wide, wide), turn=(0, 0, build.between(-1, 1) + place))
+        at, turn = (x, build.between(-1.4, 1.4), z), (0, 0, build.between(-1, 1) + place)
+        build.add(shape, at, (wide, wide, wide), turn=turn)
 
 
 def mountains_and_lake(build: Builder) -> None:
-    """Mountains over a lake."""
+    """Add mountains over a lake."""
     build.ground(5.5, build.between(0.05, 0.7), hills=9)
     water = build.material((0.05, 0.2, 0.35), "plain")
     water.node_tree.nodes["Principled BSDF"].inputs["Roughness"].default_value = 0.08
@@ -194,7 +195,7 @@ def mountains_and_lake(build: Builder) -> None:
 
 
 def city(build: Builder) -> None:
-    """Towers of a city."""
+    """Add the towers of a city."""
     build.add("cube", (0, 0, -0.1), (60, 60, 0.2), build.material((0.2, 0.2, 0.2), "checker"))
     for x in range(-3, 4):
         for y in range(-2, 4):
@@ -203,7 +204,7 @@ def city(build: Builder) -> None:
 
 
 def boats_on_the_sea(build: Builder) -> None:
-    """Boats on the sea."""
+    """Add boats on the sea."""
     water = build.material((0.03, 0.15, 0.3), "noise")
     bpy.ops.mesh.primitive_grid_add(x_subdivisions=120, y_subdivisions=120, size=50)
     for vertex in bpy.context.object.data.vertices:
@@ -219,21 +220,23 @@ def boats_on_the_sea(build: Builder) -> None:
 
 
 def monkey_portrait(build: Builder) -> None:
-    """A monkey."""
+    """Add a monkey's head in a corner of a room."""
     build.add("cube", (0, 4, 2), (18, 0.2, 12), build.material())
     build.add("monkey", (0, 0, 1.2), (2.6, 2.6, 2.6), turn=(build.between(-0.3, 0.2), 0, build.between(-0.8, 0.8)))
     build.add("cube", (0, 0, -0.3), (14, 9, 0.4), build.material())
 
 
 def robot(build: Builder) -> None:
-    """A robot that walks: its limbs are posed by an armature."""
+    """Add a robot that walks: its limbs are posed by an armature."""
     level = build.ground(0.3, build.between(0, 1))
     z = level(0, 0) + 1.0
     steel, joint = build.material(pattern="plain"), build.material(pattern="plain")
     parts = {
         "body": ("cube", (0, 0, 1.0), (0.9, 0.5, 1.1)), "head": ("cube", (0, 0, 1.95), (0.6, 0.55, 0.55)),
-        "left arm": ("cylinder", (0.62, 0, 1.0), (0.25, 0.25, 1.1)), "right arm": ("cylinder", (-0.62, 0, 1.0), (0.25, 0.25, 1.1)),
-        "left leg": ("cylinder", (0.26, 0, 0), (0.3, 0.3, 1.2)), "right leg": ("cylinder", (-0.26, 0, 0), (0.3, 0.3, 1.2)),
+        "left arm": ("cylinder", (0.62, 0, 1.0), (0.25, 0.25, 1.1)),
+        "right arm": ("cylinder", (-0.62, 0, 1.0), (0.25, 0.25, 1.1)),
+        "left leg": ("cylinder", (0.26, 0, 0), (0.3, 0.3, 1.2)),
+        "right leg": ("cylinder", (-0.26, 0, 0), (0.3, 0.3, 1.2)),
     }
     rig = _armature(parts)
     rig.location = (0, 0, z - 0.35)
@@ -268,26 +271,27 @@ def _armature(parts: dict[str, tuple[str, tuple[float, float, float], tuple[floa
 
 
 def mushrooms_and_rocks(build: Builder) -> None:
-    """Mushrooms between rocks."""
+    """Add mushrooms between rocks."""
     level = build.ground(0.4, build.between(0.1, 0.35))
     for x, y in build.rng.uniform(-4, 4, (9, 2)):
         z, tall = level(x, y), build.between(0.5, 1.8)
-        build.add("cylinder", (x, y, z + tall / 2), (0.3 * tall, 0.3 * tall, tall), build.material((0.8, 0.75, 0.6), "plain"))
+        stem = build.material((0.8, 0.75, 0.6), "plain")
+        build.add("cylinder", (x, y, z + tall / 2), (0.3 * tall, 0.3 * tall, tall), stem)
         build.add("ball", (x, y, z + tall), (1.1 * tall, 1.1 * tall, 0.6 * tall))
     for x, y in build.rng.uniform(-6, 6, (6, 2)):
         build.add("rock", (x, y, level(x, y)), (1.2, 1.2, 0.9), build.material((0.3, 0.3, 0.3), "noise"))
 
 
 def arches(build: Builder) -> None:
-    """A row of arches and columns."""
+    """Add a row of arches and columns."""
     build.add("cube", (0, 0, -0.1), (40, 40, 0.2), build.material(pattern="checker"))
     stone = build.material(build.colour(0.1), "noise")
     for column in range(-3, 4):
         build.add("cylinder", (1.8 * column, 0, 1.2), (0.5, 0.5, 2.4), stone)
         build.add("ring", (1.8 * column + 0.9, 0, 2.4), (2.4, 2.4, 1.8), stone, (math.pi / 2, 0, 0))
         build.add("cube", (1.8 * column, 0, 3.6), (1.85, 0.6, 0.4), stone)
-        wide = build.between(0.5, 1.2)
-        build.add(str(build.rng.choice(["ball", "cube", "cone"])), (1.8 * column, build.between(-3, -1.5), wide / 2), (wide,) * 3)
+        wide, shape = build.between(0.5, 1.2), str(build.rng.choice(["ball", "cube", "cone"]))
+        build.add(shape, (1.8 * column, build.between(-3, -1.5), wide / 2), (wide, wide, wide))
 
 
 CONTENTS: dict[str, Callable[[Builder], None]] = {
