@@ -1,0 +1,93 @@
+"""The starter model's networks: the classes of Stable Diffusion 1.5, small; and the folder that holds them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import diffusers
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from .vocabulary import LENGTH, make_tokenizer
+
+FACTOR = 4  # pixels a latent cell is wide: at 8, four channels cannot hold hatching (PSNR is in the model card)
+NATIVE = 512  # pixels
+
+
+@dataclass(frozen=True)
+class Size:
+    """Widths of the networks: UNet and ControlNet, autoencoder, text encoder; UNet layers a block."""
+
+    unet: tuple[int, ...]
+    vae: tuple[int, ...]
+    text: int
+    layers: int = 1
+
+
+SIZES = {
+    "micro": Size((16, 16, 32), (8, 8, 16), 16),
+    "cpu": Size((48, 96, 160), (16, 32, 64), 128),
+    "gpu": Size((96, 192, 256), (48, 96, 192), 128),
+}
+
+
+def make_vae(size: Size) -> AutoencoderKL:
+    """Return an untrained autoencoder: 4 channels for 4x4 pixels, no attention, so that a pixel always costs alike."""
+    levels = len(size.vae)
+    return AutoencoderKL(
+        block_out_channels=size.vae, layers_per_block=1, latent_channels=4, norm_num_groups=8,
+        down_block_types=("DownEncoderBlock2D",) * levels, up_block_types=("UpDecoderBlock2D",) * levels,
+        mid_block_add_attention=False, sample_size=NATIVE, scaling_factor=1.0,
+    )
+
+
+def make_denoiser(size: Size) -> dict[str, torch.nn.Module]:
+    """Return untrained ``unet``, ``controlnet`` and ``text_encoder``.
+
+    The finest level has no attention: at 512x288 its 9216 cells would cost more than all the rest.
+    """
+    shared = {
+        "block_out_channels": size.unet, "layers_per_block": size.layers, "cross_attention_dim": size.text,
+        "attention_head_dim": 4, "norm_num_groups": 16,
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    }
+    unet = UNet2DConditionModel(
+        sample_size=NATIVE // FACTOR, in_channels=4, out_channels=4,
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), **shared,
+    )
+    controlnet = ControlNetModel(in_channels=4, conditioning_embedding_out_channels=(16, 32, 64), **shared)
+    tokenizer = make_tokenizer()
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer), hidden_size=size.text, intermediate_size=4 * size.text, projection_dim=size.text,
+        num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=LENGTH,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )
+    return {"unet": unet, "controlnet": controlnet, "text_encoder": CLIPTextModel(text)}
+
+
+def make_scheduler() -> DDIMScheduler:
+    """Return the noise schedule of Stable Diffusion, for a network that predicts velocity (Salimans and Ho 2022)."""
+    return DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=True,
+        prediction_type="v_prediction", timestep_spacing="trailing", steps_offset=0,
+    )
+
+
+def save_model(folder: Path, networks: dict[str, torch.nn.Module]) -> None:
+    """Write ``vae``, ``unet``, ``controlnet`` and ``text_encoder`` as a diffusers folder, in half precision."""
+    for name, network in networks.items():
+        network.to(torch.float16).save_pretrained(folder / name, safe_serialization=True)
+    make_tokenizer().save_pretrained(folder / "tokenizer")
+    make_scheduler().save_pretrained(folder / "scheduler")
+    index = {
+        "_class_name": "StableDiffusionControlNetPipeline", "_diffusers_version": diffusers.__version__,
+        "vae": ["diffusers", "AutoencoderKL"], "unet": ["diffusers", "UNet2DConditionModel"],
+        "controlnet": ["diffusers", "ControlNetModel"], "scheduler": ["diffusers", "DDIMScheduler"],
+        "text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"],
+        "feature_extractor": [None, None], "image_encoder": [None, None], "safety_checker": [None, None],
+        "requires_safety_checker": False,
+    }
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2), encoding="utf-8")
