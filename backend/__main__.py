@@ -1,4 +1,4 @@
-"""The worker's command line: ``python -m backend worker | run JOB | doctor``."""
+"""The worker's command line: ``python -m backend worker | run | measure | keys | sheet | bench | doctor``."""
 
 from __future__ import annotations
 
@@ -12,44 +12,65 @@ from .bridge import VERSION, messages
 from .bridge.errors import UserError
 from .bridge.messages import Message
 
-PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "opencv-python-headless", "OpenEXR", "numpy", "pillow")
+PACKAGES = (
+    "torch", "diffusers", "transformers", "safetensors", "opencv-python-headless", "OpenEXR", "numba", "numpy",
+    "pillow",
+)  # fmt: skip
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command and return its exit status: 0 all well, 1 the artist can mend it, 130 cancelled."""
-    parser = argparse.ArgumentParser(prog="python -m backend", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("worker", help="answer requests on standard input (Blender starts this)")
-    run = commands.add_parser("run", help="work on a job folder, or go on with one, until it is done")
-    run.add_argument("job", type=Path)
-    commands.add_parser("doctor", help="say what this Python has and what is missing")
-    chosen = parser.parse_args(arguments)
+    """Run one command and return its exit status: 0 all well, 1 the artist can mend it, 130 stopped by Ctrl-C."""
+    chosen = _parser().parse_args(arguments)
     try:
-        if chosen.command == "run":
-            return _run(chosen.job)
-        return _serve() if chosen.command == "worker" else _doctor()
+        return chosen.command(chosen)
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stdout.write("\nStopped. Run the same command to go on.\n")
+        return 130
 
 
-def _serve() -> int:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m backend", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+
+    def command(name: str, action: object, help: str) -> argparse.ArgumentParser:
+        found = commands.add_parser(name, help=help, description=help)
+        found.set_defaults(command=action)
+        return found
+
+    command("worker", _serve, "answer requests on standard input (Blender starts this)")
+    command("doctor", _doctor, "say what this Python has and what is missing")
+    run = command("run", _run, "work on a job folder, or go on with one, until it is done")
+    measure = command("measure", _measure, "measure a finished job: consistency, detail, and heat maps of both")
+    measure.add_argument("--against", type=Path, help="a job of the same shot, stylized frame by frame")
+    keys = command("keys", _keys, "say which frames to paint, and how much of the shot they show")
+    keys.add_argument("--most", type=int, default=6, help="how many key frames at most")
+    sheet = command("sheet", _sheet, "write a contact sheet, source above result")
+    bench = command("bench", _bench, "measure Tempera itself on a captured shot")
+    for one in (run, measure, keys, sheet, bench):
+        one.add_argument("job", type=Path, help="the job's folder")
+    sheet.add_argument("target", type=Path, help="the PNG to write")
+    bench.add_argument("--write", type=Path, help="write the rows as JSON")
+    bench.add_argument("--report", type=Path, help="write the table as Markdown")
+    return parser
+
+
+# Every command imports what it needs, so that none pays for another's libraries.
+
+
+def _serve(_chosen: argparse.Namespace) -> int:
     from .worker import serve
 
     serve()
     return 0
 
 
-def _run(folder: Path) -> int:
-    """Work on the job in ``folder`` in this process, showing progress on standard output; Ctrl-C keeps what is done."""
+def _run(chosen: argparse.Namespace) -> int:
     from .worker import run_job
 
-    try:
-        state = run_job(folder, _show, lambda: False)
-    except KeyboardInterrupt:
-        sys.stdout.write("\nStopped. Run the same command to go on.\n")
-        return 130
-    return 0 if state.state == "done" else 1
+    return 0 if run_job(chosen.job, _show, lambda: False).state == "done" else 1
 
 
 def _show(event: Message) -> None:
@@ -63,7 +84,47 @@ def _show(event: Message) -> None:
     sys.stdout.flush()
 
 
-def _doctor() -> int:
+def _measure(chosen: argparse.Namespace) -> int:
+    from .measure.report import measure, table
+
+    sys.stdout.write(table(measure(chosen.job, chosen.against)))
+    return 0
+
+
+def _keys(chosen: argparse.Namespace) -> int:
+    from .bridge.job import Job
+    from .motion.keyframes import choose_keys, shown_by
+    from .shot.shot import Shot
+
+    job = Job.open(chosen.job)
+    shot = Shot.open(job.shot_folder)
+    stride = max(1, shot.width // 128)
+    candidates = shot.frames[:: -(-len(shot.frames) // 24)]
+    choice = choose_keys(shot.frames, shown_by(shot.motion, stride), chosen.most, job.key_frames(), candidates)
+    for key, share in zip(choice.keys, choice.coverage, strict=True):
+        sys.stdout.write(f"  frame {key:<6} {100 * share:5.1f} % covered\n")
+    sys.stdout.write(f"{choice}.\n")
+    return 0
+
+
+def _sheet(chosen: argparse.Namespace) -> int:
+    from .measure.contact_sheet import contact_sheet
+
+    contact_sheet(chosen.job, chosen.target)
+    return 0
+
+
+def _bench(chosen: argparse.Namespace) -> int:
+    from .measure.bench import bench, markdown, table
+
+    rows = bench(chosen.job, chosen.write)
+    sys.stdout.write(table(rows))
+    if chosen.report:
+        chosen.report.write_text(markdown(rows), encoding="utf-8")
+    return 0 if all(row["holds"] is not False for row in rows.values()) else 1
+
+
+def _doctor(_chosen: argparse.Namespace) -> int:
     """Say what this Python is and which of the worker's packages it has; 1 when one is missing."""
     sys.stdout.write(f"Tempera worker {VERSION}, Python {platform.python_version()} on {platform.platform()}\n")
     missing = []
