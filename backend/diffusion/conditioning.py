@@ -12,10 +12,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Text:
-    """An encoded prompt: ``tokens`` (L, d); ``pooled`` (p,) for the families that want a summary beside them."""
+    """An encoded prompt: ``tokens`` (L, d); ``pooled`` (p,) for the families that want a summary beside them.
+
+    ``style`` is what a style image says, for models with a style adapter; all texts of a run have one or none has.
+    """
 
     tokens: Tensor
     pooled: Tensor | None = None
+    style: Tensor | None = None
 
 
 @dataclass(frozen=True)

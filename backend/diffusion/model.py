@@ -3,37 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import diffusers
 import torch
 
 from ..bridge.errors import UserError
-from ..bridge.settings import FramewiseSettings
-from .loading import read_index
+from ..bridge.settings import DiffusionSettings
+from .adapters import add_lora
+from .controlnet import Control
+from .loading import load_part, read_index
+from .parts import Parts, read_folder, read_single_file
 from .protocol import Model
-from .unet import Control, UNetModel
+from .transformer import TransformerModel
+from .unet import UNetModel
 
-FAMILIES = ("StableDiffusion",)
+TRANSFORMERS = ("StableDiffusion3",)
+UNETS = ("StableDiffusion", "LatentConsistencyModel")
 
 
-def load_model(settings: FramewiseSettings) -> Model:
+@dataclass(frozen=True)
+class Extras:
+    """What goes into a model beside its own weights and its ControlNets.
+
+    ``base`` is the diffusers folder that a single-file model takes its layout from; ``loras`` are (file, weight);
+    ``style`` is an IP-Adapter (file, weight); ``preview`` is the folder of an AutoencoderTiny that decodes previews.
+    """
+
+    base: Path = Path()
+    loras: Sequence[tuple[Path, float]] = ()
+    style: tuple[Path, float] | None = None
+    preview: Path | None = None
+
+
+def load_model(settings: DiffusionSettings) -> Model:
     """Return the model that a method's settings name; UserError with one clear sentence for one that cannot work."""
-    controls = [Control(settings.control, Path(settings.controlnet))] if settings.controlnet else []
-    return open_model(Path(settings.model), controls)
+    source = Path(settings.model)
+    controls = [Control(kind, Path(folder)) for kind, folder, _ in settings.controls]
+    if not controls and (source / "controlnet").is_dir():  # the model brings one of its own
+        controls = [Control(settings.control, source / "controlnet")]
+    extras = Extras(
+        base=Path(settings.base_model),
+        loras=[(Path(settings.lora), settings.lora_scale)] if settings.lora else [],
+        style=(Path(settings.style_adapter), settings.style_scale) if settings.style_adapter else None,
+    )
+    return open_model(source, controls, extras)
 
 
-def open_model(folder: Path, controls: Sequence[Control] = (), device: torch.device | None = None) -> Model:
-    """Return the model in a diffusers ``folder`` with ControlNets, on ``device``, by default the fastest here.
+def open_model(
+    source: Path, controls: Sequence[Control] = (), extras: Extras | None = None, device: torch.device | None = None
+) -> Model:
+    """Return the model in a diffusers folder or a single .safetensors file, on ``device``, by default the fastest here.
 
     Networks run in half precision on a GPU and in float32 on a CPU. UserError: no model, parts missing or damaged,
-    weights pickled or not finite, a family not known here, a ControlNet of another family.
+    weights pickled or not finite, a family not known here, a ControlNet or an adapter of another family.
     """
-    index = read_index(folder)
-    device = device or best_device()
-    family = str(index.get("_class_name"))
-    if not family.startswith(FAMILIES) or "XL" in family or "3" in family:
-        raise UserError(f"{folder} holds a {family}, of a family not known here. Choose a Stable Diffusion model.")
-    return UNetModel(folder, controls, device, torch.float32 if device.type == "cpu" else torch.float16)
+    extras, device = extras or Extras(), device or best_device()
+    dtype = torch.float32 if device.type == "cpu" else torch.float16
+    if source.is_file():
+        return _assembled(read_single_file(source, extras.base, dtype), controls, extras, device)
+    family = str(read_index(source).get("_class_name"))
+    if family.startswith(TRANSFORMERS):
+        if controls or extras.loras or extras.style:
+            raise UserError(f"{source} is of a family that takes no ControlNet, LoRA or style here. Leave them empty.")
+        return TransformerModel(source, device, dtype, _preview(extras, dtype))
+    if family.startswith(UNETS):
+        return _assembled(read_folder(source, dtype), controls, extras, device)
+    raise UserError(f"{source} holds a {family}, of a family not known here. Choose a Stable Diffusion model.")
 
 
 def best_device() -> torch.device:
@@ -41,3 +79,18 @@ def best_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _assembled(parts: Parts, controls: Sequence[Control], extras: Extras, device: torch.device) -> Model:
+    for path, weight in extras.loras:
+        add_lora(parts, path, weight)
+    model = UNetModel(parts, controls, device, _preview(extras, parts.unet.dtype))
+    if extras.style is not None:
+        model.add_style(*extras.style)
+    return model
+
+
+def _preview(extras: Extras, dtype: torch.dtype) -> Any:
+    if extras.preview is None:
+        return None
+    return load_part({"AutoencoderTiny": diffusers.AutoencoderTiny}, extras.preview, dtype)

@@ -45,8 +45,16 @@ class Model(Protocol):
         """Encode prompts of any length to texts of one length."""
         ...
 
+    def encode_style(self, picture: Tensor, text: Text, negative: Text) -> tuple[Text, Text]:
+        """Return ``text`` with the style of ``picture`` (3, H, W) in [0, 1] beside it, and ``negative`` with none."""
+        ...
+
     def scheduler(self, name: str = "auto") -> Any:
         """Return a fresh diffusers scheduler: of that name, or with "auto" the one the model was made for."""
+        ...
+
+    def offload(self) -> None:
+        """Leave the GPU's memory to others; the model runs no more until it is opened again."""
         ...
 
     def predict(

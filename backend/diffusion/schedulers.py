@@ -30,8 +30,9 @@ def make_scheduler(config: dict[str, Any], name: str) -> Any:
     kind = SAMPLERS["ddim"] if own is diffusers.PNDMScheduler else own
     if name != "auto":
         kind = SAMPLERS[name]
-    # clipping is for pixels: latents leave [-1, 1], and DDIM and LCM clip unless told otherwise
-    return kind.from_config(config | {"clip_sample": False, "thresholding": False})
+    if not flow:  # clipping is for pixels: latents leave [-1, 1], and DDIM and LCM clip unless told otherwise
+        config = config | {"clip_sample": False, "thresholding": False}
+    return kind.from_config(config)
 
 
 def _known(name: Any) -> Any:

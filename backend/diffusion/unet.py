@@ -1,110 +1,106 @@
-"""The UNet families: Stable Diffusion 1.5 and 2.1, with any number of ControlNets."""
+"""The UNet families: Stable Diffusion 1.5, 2.1 and XL."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
-import transformers
 from torch import Tensor
 
-from ..bridge.errors import UserError
+from .adapters import StyleAdapter
 from .attention import AttentionControl
 from .conditioning import Text, encode_clip
+from .controlnet import Control, ControlNet, residuals
 from .latents import LatentCodec
-from .loading import load_part, load_tokenizer, read_json
+from .parts import Parts
 from .protocol import Info
 from .schedulers import make_scheduler
-
-
-@dataclass(frozen=True)
-class Control:
-    """A ControlNet on disk: the folder of its weights, and which control image it wants to see ("depth", ...)."""
-
-    kind: str
-    folder: Path
 
 
 class UNetModel:
     """A latent diffusion model around a UNet2DConditionModel (see ``protocol.Model``)."""
 
-    def __init__(self, folder: Path, controls: Sequence[Control], device: torch.device, dtype: torch.dtype) -> None:
-        """Open a diffusers folder; UserError for whatever does not fit together."""
-        self.device, self._dtype = device, dtype
-        self._tokenizer = load_tokenizer(transformers.CLIPTokenizer, folder / "tokenizer")
-        self._encoder = load_part({"CLIPTextModel": transformers.CLIPTextModel}, folder / "text_encoder", dtype)
-        self._unet = load_part({"UNet2DConditionModel": diffusers.UNet2DConditionModel}, folder / "unet", dtype)
-        self._scheduler_config = read_json(folder / "scheduler" / "scheduler_config.json", "scheduler")
-        self._nets = [_load_control(control, self._unet, dtype) for control in controls]
-        self.codec = LatentCodec(load_vae(folder / "vae", dtype).to(device))
-        for network in (self._encoder, self._unet, *self._nets):
+    def __init__(self, parts: Parts, controls: Sequence[Control], device: torch.device, preview: Any = None) -> None:
+        """Put the parts together on ``device``; UserError for a ControlNet that does not fit."""
+        self.device, self._dtype, self._parts = device, parts.unet.dtype, parts
+        shared: dict[Path, Any] = {}
+        self._nets = [ControlNet(control, parts.unet, shared) for control in controls]
+        self.codec = LatentCodec(parts.vae, preview)
+        self._networks = [parts.unet, parts.vae, *shared.values(), *([] if preview is None else [preview])]
+        for network in self._networks:
             network.to(device)
-        native = self._unet.config.sample_size * self.codec.factor
-        self.info = Info("sd", native, self.codec.factor, tuple(control.kind for control in controls))
-        self._refuse_misfits(folder)
-        self.attention: AttentionControl | None = AttentionControl(self._unet)
+        self._extended = parts.unet.config.addition_embed_type == "text_time"
+        native = parts.unet.config.sample_size * self.codec.factor
+        kinds = tuple(control.kind for control in controls)
+        self.info = Info("sdxl" if self._extended else "sd", native, self.codec.factor, kinds)
+        self.attention: AttentionControl | None = AttentionControl(parts.unet)
+        self._style: StyleAdapter | None = None
+
+    def add_style(self, path: Path, scale: float) -> None:
+        """Let pictures speak beside the words, by the IP-Adapter in ``path``; UserError where it does not fit."""
+        if self.attention is not None:
+            self.attention.remove()  # the adapter's loader makes new processors of whatever classes it finds
+        self._style = StyleAdapter(self._parts, path, scale, self.device, self._dtype)
+        self.attention = AttentionControl(self._parts.unet)
 
     def encode_text(self, prompts: Sequence[str]) -> list[Text]:
         """Encode prompts of any length to texts of one length."""
-        return encode_clip(prompts, self._tokenizer, self._encoder, layer=-1)
+        layer = -2 if self._extended else -1
+        spoken = []
+        for tokenizer, encoder in zip(self._parts.tokenizers, self._parts.encoders, strict=True):
+            encoder.to(self.device)
+            spoken.append(encode_clip(prompts, tokenizer, encoder, layer))
+            encoder.to("cpu")  # text is encoded once in a run; its encoder need not wait in the GPU's memory
+        pairs = zip(*spoken, strict=True)
+        texts = [Text(torch.cat([text.tokens for text in each], dim=-1), each[-1].pooled) for each in pairs]
+        if not self._parts.zero_empty:
+            return texts
+        return [text if prompt else _silent(text) for text, prompt in zip(texts, prompts, strict=True)]
+
+    def encode_style(self, picture: Tensor, text: Text, negative: Text) -> tuple[Text, Text]:
+        """Return ``text`` with the style of ``picture`` (3, H, W) in [0, 1] beside it, and ``negative`` with none."""
+        if self._style is None:
+            raise RuntimeError("the model has no style adapter")
+        said, unsaid = self._style.encode(picture)
+        return replace(text, style=said), replace(negative, style=unsaid)
 
     def scheduler(self, name: str = "auto") -> Any:
         """Return a fresh diffusers scheduler: of that name, or with "auto" the one the model was made for."""
-        return make_scheduler(self._scheduler_config, name)
+        return make_scheduler(self._parts.scheduler, name)
 
     @torch.inference_mode()
     def predict(
         self, x: Tensor, t: Tensor, texts: Sequence[Text], controls: Sequence[Tensor], weights: Sequence[Tensor]
     ) -> Tensor:
         """Return the UNet's raw output for states ``x`` (R, C, h, w); see ``protocol.Model.predict``."""
-        x = x.to(self.device, self._dtype)
-        shared = {"encoder_hidden_states": torch.stack([text.tokens for text in texts]), "return_dict": False}
-        residuals: dict[str, Any] = {}
-        for net, image, weight in zip(self._nets, controls, weights, strict=True):
-            down, mid = net(
-                x, t, controlnet_cond=image.to(self.device, self._dtype),
-                conditioning_scale=weight.to(self.device, self._dtype).view(-1, 1, 1, 1), **shared,
-            )
-            residuals = _added(residuals, down, mid)
-        return self._unet(x, t, **shared, **residuals)[0].float()
+        x, t = x.to(self.device, self._dtype), t.to(self.device)
+        tokens, added = torch.stack([text.tokens for text in texts]), self._added(x, texts)
+        shared: dict[str, Any] = {"encoder_hidden_states": tokens, "return_dict": False}
+        extra = residuals(self._nets, controls, weights, x=x, t=t, added_cond_kwargs=added, **shared)
+        if self._style is not None:
+            styles = [text.style for text in texts if text.style is not None]
+            added = added | {"image_embeds": [torch.stack(styles).unsqueeze(1)]}
+        return self._parts.unet(x, t, added_cond_kwargs=added, **shared, **extra)[0].float()
 
-    def _refuse_misfits(self, folder: Path) -> None:
-        unet, width = self._unet.config, self._encoder.config.hidden_size
-        if unet.cross_attention_dim != width:
-            raise UserError(f"The text encoder and the UNet in {folder} are of two families. Copy the model again.")
-        if unet.in_channels != self.codec.channels:
-            raise UserError(
-                f"The UNet in {folder} wants {unet.in_channels} channels, where an image model has "
-                f"{self.codec.channels}: it is made for inpainting or depth. Choose a plain image model."
-            )
+    def offload(self) -> None:
+        """Leave the GPU's memory to others; the model runs no more until it is opened again."""
+        for network in self._networks:
+            network.to("cpu")
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
-
-def load_vae(folder: Path, dtype: torch.dtype) -> Any:
-    """Return the autoencoder in ``folder``, in float32 where it overflows in half precision."""
-    kinds = {"AutoencoderKL": diffusers.AutoencoderKL, "AutoencoderTiny": diffusers.AutoencoderTiny}
-    vae = load_part(kinds, folder, dtype)
-    return vae.float() if vae.config.get("force_upcast") else vae
+    def _added(self, x: Tensor, texts: Sequence[Text]) -> dict[str, Any]:
+        """Return what the XL family wants to know beside the tokens: the prompts' summaries, and the picture's size."""
+        if not self._extended:
+            return {}
+        height, width = (side * self.codec.factor for side in x.shape[-2:])
+        ids = torch.tensor([height, width, 0, 0, height, width], dtype=x.dtype, device=x.device)
+        pooled = torch.stack([text.pooled for text in texts if text.pooled is not None])
+        return {"text_embeds": pooled, "time_ids": ids.expand(len(texts), -1)}
 
 
-def _load_control(control: Control, unet: Any, dtype: torch.dtype) -> Any:
-    """Return a ControlNet; UserError where its inner widths are not the UNet's."""
-    net = load_part({"ControlNetModel": diffusers.ControlNetModel}, control.folder, dtype)
-    for name in ("in_channels", "block_out_channels", "layers_per_block", "down_block_types", "cross_attention_dim"):
-        if net.config[name] != unet.config[name]:
-            raise UserError(
-                f"The ControlNet {control.folder} does not fit the model ({name} is {net.config[name]}, the model's is "
-                f"{unet.config[name]}). Choose one made for this family of models."
-            )
-    return net
-
-
-def _added(residuals: dict[str, Any], down: Sequence[Tensor], mid: Tensor) -> dict[str, Any]:
-    """Return the UNet's extra inputs with one more ControlNet's residuals added to them."""
-    if residuals:
-        down = [old + new for old, new in zip(residuals["down_block_additional_residuals"], down, strict=True)]
-        mid = residuals["mid_block_additional_residual"] + mid
-    return {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
+def _silent(text: Text) -> Text:
+    return Text(torch.zeros_like(text.tokens), None if text.pooled is None else torch.zeros_like(text.pooled))

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from backend.diffusion.controlnet import Control
 from backend.diffusion.model import open_model
 from backend.diffusion.protocol import Model
-from backend.diffusion.unet import Control
 from tests.diffusion import tiny
 
 

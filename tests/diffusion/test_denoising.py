@@ -11,11 +11,11 @@ import transformers
 from torch import Tensor
 
 from backend.diffusion.conditioning import Condition, Region, Text, chunk_prompts
+from backend.diffusion.controlnet import Control
 from backend.diffusion.denoising import Denoiser
 from backend.diffusion.model import open_model
 from backend.diffusion.protocol import Model
 from backend.diffusion.sampling import Noise, Sampler, gaussian_noise
-from backend.diffusion.unet import Control
 from tests.diffusion import tiny
 
 SIZE = (72, 104)

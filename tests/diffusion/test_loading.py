@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from backend.bridge.errors import UserError
+from backend.diffusion.controlnet import Control
 from backend.diffusion.model import open_model
-from backend.diffusion.unet import Control
 from tests.diffusion import tiny
 
 UNET = Path("unet", "diffusion_pytorch_model.safetensors")

@@ -1,0 +1,112 @@
+"""A transformer family: Stable Diffusion 3. It predicts a flow, and has no layers of self-attention alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from torch import Tensor
+from torch.nn.functional import pad
+
+from ..bridge.errors import UserError
+from .attention import AttentionControl
+from .conditioning import Text, encode_clip
+from .latents import LatentCodec
+from .loading import load_part, load_tokenizer, read_json
+from .parts import load_vae
+from .protocol import Info
+from .schedulers import make_scheduler
+
+LONGEST = 256  # tokens that the third text encoder reads of a prompt
+CLIP = {"CLIPTextModelWithProjection": transformers.CLIPTextModelWithProjection}
+
+
+class TransformerModel:
+    """A latent diffusion model around an SD3Transformer2DModel (see ``protocol.Model``)."""
+
+    attention: AttentionControl | None = None
+
+    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, preview: Any = None) -> None:
+        """Open a diffusers folder; UserError for parts that are missing or do not fit."""
+        self.device, self._dtype = device, dtype
+        kinds = {"SD3Transformer2DModel": diffusers.SD3Transformer2DModel}
+        self._transformer = load_part(kinds, folder / "transformer", dtype)
+        self._encoders = [load_part(CLIP, folder / f"text_encoder{suffix}", dtype) for suffix in ("", "_2")]
+        clip = transformers.CLIPTokenizer
+        self._tokenizers = [load_tokenizer(clip, folder / f"tokenizer{suffix}") for suffix in ("", "_2")]
+        self._long: Any = None
+        if (folder / "text_encoder_3").is_dir():  # the largest part of the model, which many leave out
+            long = {"T5EncoderModel": transformers.T5EncoderModel}
+            self._long = load_part(long, folder / "text_encoder_3", dtype)
+            self._long_tokenizer = load_tokenizer(transformers.T5TokenizerFast, folder / "tokenizer_3")
+        self._scheduler_config = read_json(folder / "scheduler" / "scheduler_config.json", "scheduler")
+        vae = load_vae(folder / "vae", dtype)
+        config = self._transformer.config
+        if config.in_channels != vae.config.latent_channels:
+            raise UserError(f"The transformer and the autoencoder in {folder} do not fit. Copy the model again.")
+        self.codec = LatentCodec(vae, preview)
+        self._networks = [self._transformer, vae, *([] if preview is None else [preview])]
+        for network in self._networks:
+            network.to(device)
+        factor = self.codec.factor
+        self.info = Info("sd3", config.sample_size * factor, factor * config.patch_size)
+
+    def encode_text(self, prompts: Sequence[str]) -> list[Text]:
+        """Encode prompts of any length to texts of one length; the third encoder reads LONGEST tokens of each."""
+        spoken = []
+        for tokenizer, encoder in zip(self._tokenizers, self._encoders, strict=True):
+            spoken.append(encode_clip(prompts, tokenizer, encoder.to(self.device), layer=-2))
+            encoder.to("cpu")
+        texts = []
+        for (first, second), long in zip(zip(*spoken, strict=True), self._encode_long(prompts), strict=True):
+            tokens = torch.cat([first.tokens, second.tokens], dim=-1)
+            tokens = torch.cat([pad(tokens, (0, long.shape[-1] - tokens.shape[-1])), long])
+            texts.append(Text(tokens, torch.cat([first.pooled, second.pooled])))
+        return texts
+
+    @torch.inference_mode()
+    def _encode_long(self, prompts: Sequence[str]) -> list[Tensor]:
+        """Return the third encoder's states (LONGEST, d) for each prompt; zeros where the model is without it."""
+        if self._long is None:
+            width = self._transformer.config.joint_attention_dim
+            return [torch.zeros(LONGEST, width, dtype=self._dtype, device=self.device)] * len(prompts)
+        options = {"padding": "max_length", "max_length": LONGEST, "truncation": True, "return_tensors": "pt"}
+        ids = [self._long_tokenizer(prompt, **options).input_ids.to(self.device) for prompt in prompts]
+        self._long.to(self.device)
+        states = [self._long(each)[0][0] for each in ids]
+        self._long.to("cpu")
+        return states
+
+    def encode_style(self, picture: Tensor, text: Text, negative: Text) -> tuple[Text, Text]:  # noqa: ARG002
+        """Raise UserError: no style adapter is known for this family."""
+        raise UserError("This family of models takes no style image here. Leave the style adapter empty.")
+
+    def scheduler(self, name: str = "auto") -> Any:
+        """Return a fresh diffusers scheduler; flow models have one, called "auto"."""
+        return make_scheduler(self._scheduler_config, name)
+
+    @torch.inference_mode()
+    def predict(
+        self, x: Tensor, t: Tensor, texts: Sequence[Text], controls: Sequence[Tensor], weights: Sequence[Tensor]
+    ) -> Tensor:
+        """Return the transformer's raw output for states ``x`` (R, C, h, w); see ``protocol.Model.predict``."""
+        if controls or weights:
+            raise UserError("This family of models is used without ControlNets here. Leave the ControlNet empty.")
+        x = x.to(self.device, self._dtype)
+        return self._transformer(
+            hidden_states=x, timestep=t.to(self.device).expand(len(x)),
+            encoder_hidden_states=torch.stack([text.tokens for text in texts]),
+            pooled_projections=torch.stack([text.pooled for text in texts if text.pooled is not None]),
+            return_dict=False,
+        )[0].float()  # fmt: skip
+
+    def offload(self) -> None:
+        """Leave the GPU's memory to others; the model runs no more until it is opened again."""
+        for network in self._networks:
+            network.to("cpu")
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
