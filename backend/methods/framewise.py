@@ -10,38 +10,33 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from torch import Tensor
 
 from ..bridge.settings import Settings
-from ..diffusion.conditioning import Condition
 from ..diffusion.denoising import Denoiser
-from ..diffusion.pictures import crop, pad, to_picture, to_tensor
+from ..diffusion.pictures import crop, to_picture
 from ..diffusion.protocol import Model
 from ..diffusion.sampling import Sampler, gaussian_noise, mixed
-from ..shot.controls import ControlMaps
 from ..shot.shot import Shot
 from . import FrameDone, Step
+from .conditions import Conditions, prepared
 
 
 def framewise(
-    shot: Shot, model: Model, settings: Settings, wanted: Sequence[int], keys: Mapping[int, np.ndarray]  # noqa: ARG001 - all methods are called alike
+    shot: Shot, model: Model, settings: Settings, wanted: Sequence[int], keys: Mapping[int, np.ndarray]
 ) -> Iterator[Step | FrameDone]:
     """Yield every ``wanted`` frame of ``shot``, each a function of that frame, the settings and the seed alone.
 
     ``keys`` are not used. Raises UserError where the shot has no data for a control that the settings ask for.
     """
     chosen = settings.framewise
-    maps = ControlMaps(shot, model.info.controls)
-    text, negative = model.encode_text([chosen.prompt, chosen.negative_prompt])
-    weights = tuple(chosen.control_scale for _ in model.info.controls)
+    conditions = Conditions(shot, model, chosen)
     for number, frame in enumerate(wanted):
-        sampler = Sampler(model.scheduler(), chosen.steps, chosen.strength, model.device)
+        sampler = Sampler(model.scheduler(chosen.sampler), chosen.steps, chosen.strength, model.device)
         if len(sampler) == 0:
             yield FrameDone(frame, shot.beauty(frame))
             continue
-        controls = tuple(_prepared(maps.image(kind, frame), model) for kind in model.info.controls)
-        denoise = Denoiser(model, sampler, {frame: Condition(text, negative, controls, weights)}, chosen.guidance)
-        z = model.codec.encode(_prepared(shot.beauty(frame), model).unsqueeze(0) * 2 - 1)
+        denoise = Denoiser(model, sampler, {frame: conditions[frame]}, chosen.guidance)
+        z = model.codec.encode(prepared(shot.beauty(frame), model).unsqueeze(0) * 2 - 1)
         seed = settings.seed if chosen.noise == "shared" else mixed(settings.seed, frame)
         x = sampler.start(z, gaussian_noise(z.shape[1:], [seed]))
         for step in range(len(sampler)):
@@ -49,8 +44,3 @@ def framewise(
             yield Step(number * len(sampler) + step + 1, len(wanted) * len(sampler), f"frame {frame}")
         image = to_picture(model.codec.decode(x)[0] / 2 + 0.5)
         yield FrameDone(frame, crop(image, (shot.height, shot.width)))
-
-
-def _prepared(image: np.ndarray, model: Model) -> Tensor:
-    """Return a picture (H, W, 3) as a tensor (3, H', W') in [0, 1] whose sides the model can take."""
-    return to_tensor(pad(image, model.info.multiple))
