@@ -32,13 +32,16 @@ _ROOT = Path(__file__).resolve().parent.parent  # the folder that holds ``backen
 
 
 class Job:
-    """One run, as this Blender sees it: made by ``tempera.stylize``, worked on in the background.
+    """One run, as this Blender sees it: made by ``tempera.stylize``, worked on by another process.
 
-    >>> job = tempera.stylize(bpy.context.scene, keys={1: "painted.png"})
-    >>> job.wait()
-    True
-    >>> job.strip.frame_final_duration
-    48
+    >>> job = tempera.stylize(bpy.context.scene, keys={1: "//first.png"})
+    >>> job.cancel()
+    >>> job.wait(), job.state, job.message
+    (True, 'cancelled', 'Stopped before the first frame. Resume to go on.')
+    >>> job.resume().wait(), job.state
+    (True, 'done')
+    >>> [path.name for path in job.frames]
+    ['000001.png', '000002.png', '000003.png', '000004.png']
     """
 
     def __init__(self, session: Session, files: JobFolder, scene: bpy.types.Scene | None) -> None:

@@ -1,0 +1,188 @@
+"""Jobs of one Blender: cancelled, killed, queued and resumed, by real processes, they end like an unbroken run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+from sequencer_kit import read_png, rendered
+from session_kit import FRAMES, build_scene, contents, drive, new_job, painted_keys, session, some_frames, unbroken
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def worker_pid(extension: str) -> int:
+    return session(extension)._worker._process.pid
+
+
+def gone(pid: int) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return False
+    return True
+
+
+def test_frames_reach_the_sequencer_while_the_rest_runs(extension: str, tmp_path: Path) -> None:
+    expected = unbroken(extension)
+    scene = build_scene()
+    job = new_job(extension, tmp_path / "job", scene).resume()
+    lengths = set()
+    while not job.wait(timeout=0.0):
+        lengths.add(len(job.strip.elements) if job.strip else 0)
+    assert len(lengths & set(range(1, len(FRAMES)))) >= 3
+    assert contents(job) == expected
+    assert (job.state, job.message, job.progress) == ("done", "", 1.0)
+    for frame in FRAMES:
+        seen = rendered(scene, frame, tmp_path)
+        assert np.array_equal(seen, read_png(job.files.frame_path(frame)))
+
+
+def test_a_killed_worker_is_told_and_a_new_one_goes_on(extension: str, tmp_path: Path) -> None:
+    expected = unbroken(extension)
+    job = new_job(extension, tmp_path / "job", build_scene()).resume()
+    drive(job, some_frames(job))
+    os.kill(worker_pid(extension), signal.SIGKILL)
+    with pytest.raises(Exception, match="stopped unexpectedly"):
+        job.wait()
+    assert (job.state, job.files.state.state) == ("failed", "failed")
+    before = {path: path.stat().st_mtime_ns for path in job.frames}
+    assert 2 <= len(before) < len(FRAMES)
+    assert job.resume().wait()
+    assert contents(job) == expected
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(job.strip.elements) == len(FRAMES)
+
+
+def test_cancel_stops_the_worker_and_resume_goes_on(extension: str, tmp_path: Path) -> None:
+    expected = unbroken(extension)
+    job = new_job(extension, tmp_path / "job", build_scene()).resume()
+    drive(job, some_frames(job))
+    pid = worker_pid(extension)
+    job.cancel()
+    assert job.stopping
+    assert job.wait()
+    assert job.state == "cancelled"
+    assert len(job.frames) < len(FRAMES)
+    assert job.resume().wait()
+    assert contents(job) == expected
+    assert worker_pid(extension) == pid  # kept warm
+
+
+def test_a_second_cancel_stops_at_once(extension: str, tmp_path: Path) -> None:
+    job = new_job(extension, tmp_path / "job", build_scene()).resume()
+    drive(job, some_frames(job))
+    pid = worker_pid(extension)
+    os.kill(pid, signal.SIGSTOP)  # a step that never ends
+    job.cancel()
+    job.cancel()
+    assert job.state == job.files.state.state == "cancelled"
+    assert gone(pid)
+    assert job.resume().wait()
+
+
+def test_cancel_while_capturing_ends_the_child_and_resume_captures(extension: str, tmp_path: Path) -> None:
+    scene = build_scene((1, 3))
+    files = make_uncaptured(extension, tmp_path / "job", scene)
+    job = session(extension).add(files, scene).resume()
+    drive(job, lambda: any(files.shot_folder.glob("beauty/*.png")))
+    child = job._capture._process.pid
+    job.cancel()
+    assert (job.state, job.files.state.state) == ("cancelled", "cancelled")
+    assert gone(child)
+    assert job.resume().wait()
+    assert len(job.frames) == 3
+
+
+def make_uncaptured(extension: str, folder: Path, scene: bpy.types.Scene) -> object:
+    import importlib
+
+    bridge = importlib.import_module(f"{extension}.backend.bridge.job")
+    run = bridge.settings.from_keywords("exemplar")
+    files = bridge.Job.create(folder, "job", run, {"id": "x", "scene": scene.name, "frames": [1, 2, 3]})
+    files.add_key(1, painted_keys()[1])
+    return files
+
+
+def test_jobs_wait_for_each_other_and_share_one_worker(extension: str, tmp_path: Path) -> None:
+    scene = build_scene()
+    jobs = [new_job(extension, tmp_path / name, scene) for name in ("one", "two", "three")]
+    for job in jobs:
+        job.resume()
+    drive(jobs[0], some_frames(jobs[0]))
+    pid = worker_pid(extension)
+    assert [job.state for job in jobs] == ["running", "ready", "ready"]
+    jobs[1].cancel()
+    assert jobs[2].wait()
+    assert [job.state for job in jobs] == ["done", "cancelled", "done"]
+    assert jobs[1].frames == []
+    assert worker_pid(extension) == pid
+    channels = {job.strip.channel for job in jobs if job.strip}
+    assert channels == {1, 2}
+
+
+def test_two_blenders_do_not_run_one_job(extension: str, tmp_path: Path) -> None:
+    job = new_job(extension, tmp_path / "job", build_scene())
+    other = subprocess.Popen([sys.executable, "-c", HOLD, str(job.folder)], cwd=ROOT, stdout=subprocess.PIPE)
+    try:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(Exception, match="already running"):
+            job.resume().wait()
+    finally:
+        other.kill()
+        other.wait()
+    assert job.resume().wait()
+
+
+HOLD = """
+import sys, time, pathlib
+from backend.bridge.job import Job
+with Job.open(pathlib.Path(sys.argv[1])).locked():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_when_blender_is_killed_the_worker_leaves_and_the_job_goes_on_elsewhere(
+    extension: str, tmp_path: Path
+) -> None:
+    expected = unbroken(extension)
+    scene = build_scene()
+    job = new_job(extension, tmp_path / "job", scene)
+    blender = subprocess.Popen(
+        [sys.executable, "-c", OTHER_BLENDER, str(Path(__file__).parent), str(job.folder)], stdout=subprocess.PIPE
+    )
+    pid = next(int(line.split()[1]) for line in blender.stdout if line.startswith(b"worker"))
+    blender.kill()
+    blender.wait()
+    end = time.monotonic() + 20
+    while not gone(pid):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert 2 <= len(job.frames) < len(FRAMES)
+    assert job.resume().wait()
+    assert contents(job) == expected
+
+
+OTHER_BLENDER = """
+import importlib, pathlib, sys
+sys.path.insert(0, sys.argv[1])
+import conftest, session_kit
+class Folders:
+    def mktemp(self, name):
+        return pathlib.Path(__import__("tempfile").mkdtemp())
+extension = next(conftest.extension.__wrapped__(Folders()))
+bridge = importlib.import_module(extension + ".backend.bridge.job")
+session = session_kit.session(extension)
+job = session.add(bridge.Job.open(pathlib.Path(sys.argv[2])), None).resume()
+session_kit.drive(job, session_kit.some_frames(job))
+print("worker", session._worker._process.pid, flush=True)
+sys.stdin.read()
+"""
