@@ -1,9 +1,7 @@
 """Tempera restyles animation without flicker. This module is the extension and its scripting interface.
 
->>> from bl_ext.user_default import tempera
->>> job = tempera.stylize(bpy.context.scene, method="exemplar", keys={1: "//painted.png"})
->>> job.wait()
-True
+A script imports it by Blender's name for it, ``from bl_ext.user_default import tempera``, and calls
+:func:`tempera.stylize`.
 """
 
 from collections.abc import Iterable, Mapping

@@ -25,8 +25,9 @@ from .backend.bridge.settings import Group, Settings, Spec
 PACKAGE = __package__ or ""  # Blender's name for this extension: "bl_ext.<repository>.tempera"
 
 # Blender 4.5 made paths that begin with // opt-in.
-_PATH_OPTIONS = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
+PATH_OPTIONS = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 _LIMITS = {"low": "min", "high": "max", "soft_low": "soft_min", "soft_high": "soft_max"}
+_UNITS = {"px": "PIXEL", "%": "PERCENTAGE"}
 
 
 def blender_property(kind: type, default: Any, spec: Spec) -> Any:
@@ -41,10 +42,10 @@ def blender_property(kind: type, default: Any, spec: Spec) -> Any:
         return BoolProperty(**common)
     if kind is str:
         if spec.subtype:
-            common |= {"subtype": spec.subtype, "options": _PATH_OPTIONS}
+            common |= {"subtype": spec.subtype, "options": PATH_OPTIONS}
         return StringProperty(**common)
     limits = {theirs: getattr(spec, ours) for ours, theirs in _LIMITS.items() if getattr(spec, ours) is not None}
-    subtype = "PIXEL" if spec.unit == "px" else spec.subtype or "NONE"
+    subtype = _UNITS.get(spec.unit) or spec.subtype or "NONE"
     return (IntProperty if kind is int else FloatProperty)(subtype=subtype, **common, **limits)
 
 
@@ -67,7 +68,7 @@ class TEMPERA_PG_key(bpy.types.PropertyGroup):
         name="Picture",
         description="The painted frame, a PNG of the render's size",
         subtype="FILE_PATH",
-        options=_PATH_OPTIONS,
+        options=PATH_OPTIONS,
     )
 
 
@@ -83,13 +84,7 @@ class TEMPERA_PG_scene(bpy.types.PropertyGroup):
 
     def settings(self) -> Settings:
         """Return the settings as the worker takes them, with paths made absolute; UserError when one is wrong."""
-        plain = {name: getattr(self, name) for name in settings.specs(Settings)}
-        own = settings.specs(settings.groups()[self.method])
-        chosen = {
-            name: _absolute(value) if spec.subtype.endswith("_PATH") else value
-            for name, value, spec in ((name, getattr(self.chosen, name), spec) for name, (_, _, spec) in own.items())
-        }
-        return settings.from_keywords(**plain, **chosen)
+        return settings.from_keywords(**_plain(self, Settings), **_plain(self.chosen, settings.groups()[self.method]))
 
     @property
     def chosen(self) -> bpy.types.PropertyGroup:
@@ -126,9 +121,22 @@ class TEMPERA_PG_scene(bpy.types.PropertyGroup):
         if self.method == "exemplar":
             keys = {key.frame for key in self.keys}
             found.append(next(filter(None, (key_problem(span, keys) for span in spans)), ""))
-        elif not self.chosen.model:
+        if not getattr(self.chosen, "model", "none"):
             found.append("No model is chosen. Choose its folder.")
         return [problem for problem in found if problem]
+
+
+def _plain(owner: bpy.types.PropertyGroup, group: type[Group]) -> dict[str, Any]:
+    """Return the values of a settings dataclass's properties as that dataclass takes them."""
+    plain = {}
+    for name, (kind, _, spec) in settings.specs(group).items():
+        value = getattr(owner, name)
+        if spec.subtype.endswith("_PATH"):
+            value = _absolute(value)
+        elif kind is float:
+            value = float(f"{value:.7g}")  # Blender keeps 32 bits: 0.6 comes back as 0.6000000238
+        plain[name] = value
+    return plain
 
 
 def key_problem(frames: Iterable[int], keys: Iterable[int]) -> str:

@@ -8,6 +8,7 @@ from bpy.props import StringProperty
 
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
+from ..properties import PATH_OPTIONS
 from . import session, timeline
 from .reporting import attempt
 from .session import Job
@@ -39,7 +40,7 @@ class OfOneJob:
         name="Job",
         description="The job's folder; empty for the active or last job",
         subtype="DIR_PATH",
-        options={"SKIP_SAVE"},
+        options={"SKIP_SAVE"} | PATH_OPTIONS,
     )
 
     def act(self, context: bpy.types.Context, job: Job) -> None:

@@ -5,6 +5,7 @@ from typing import ClassVar
 import bpy
 from bpy.props import IntProperty, StringProperty
 
+from ..properties import PATH_OPTIONS
 from .versions import panel_scene
 
 
@@ -16,7 +17,7 @@ class TEMPERA_OT_add_key(bpy.types.Operator):
     bl_description = "Choose a picture that you painted over the current frame"
     bl_options: ClassVar = {"REGISTER", "UNDO"}
 
-    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"} | PATH_OPTIONS)
     filter_glob: StringProperty(default="*.png", options={"HIDDEN"})
     frame: IntProperty(
         name="Frame", description="The frame that was painted; the current one by default", options={"SKIP_SAVE"}

@@ -1,0 +1,163 @@
+"""The operators as an artist or a script calls them: what they do, and the sentence that they refuse with."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+import pytest
+from capture_probe import SIZE
+from sequencer_kit import image_strip, picture, read_png, rendered, small_scene, write_png
+from session_kit import build_scene, painted_keys, session
+
+
+@pytest.fixture(autouse=True)
+def no_jobs_before(extension: str) -> None:
+    session(extension).jobs.clear()
+
+
+@pytest.fixture
+def shot(tmp_path: Path) -> bpy.types.Scene:
+    """Four frames in a saved file, with a key."""
+    scene = build_scene((1, 4))
+    shutil.copy(painted_keys()[1], tmp_path / "first.png")
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    bpy.ops.tempera.add_key(filepath="//first.png", frame=1)
+    return scene
+
+
+def last_job(extension: str) -> Any:
+    return session(extension).jobs[-1]
+
+
+def refused(sentence: str) -> contextlib.AbstractContextManager[Any]:
+    return pytest.raises(RuntimeError, match=sentence)
+
+
+def test_a_render_becomes_a_strip_and_undo_takes_it_away_in_one_step(
+    shot: bpy.types.Scene, extension: str, tmp_path: Path
+) -> None:
+    bpy.ops.ed.undo_push(message="before")
+    assert bpy.ops.tempera.stylize_render() == {"FINISHED"}
+    job = last_job(extension)
+    assert (job.state, job.name) == ("done", "Scene-001")
+    assert shot.tempera.last_job == str(job.folder)
+    for frame in range(1, 5):
+        assert np.array_equal(rendered(shot, frame, tmp_path), read_png(job.files.frame_path(frame)))
+    bpy.ops.ed.undo()
+    assert job.strip is None
+    bpy.ops.ed.redo()
+    assert job.wait()
+    assert len(job.strip.elements) == 4
+
+
+def test_selected_strips_become_strips_in_one_run(extension: str, tmp_path: Path) -> None:
+    scene = small_scene()
+    sources = [
+        image_strip(scene, tmp_path / "a", range(1, 4), channel=1, name="a"),
+        image_strip(scene, tmp_path / "b", range(4, 7), channel=1, name="b"),
+        image_strip(scene, tmp_path / "c", range(7, 9), channel=1, name="c"),
+    ]
+    sources[2].select = False
+    for frame in (2, 5):
+        key = write_png(tmp_path / f"{frame}.png", picture(frame))
+        bpy.ops.tempera.add_key(filepath=str(key), frame=frame)
+    assert bpy.ops.tempera.stylize_strips() == {"FINISHED"}
+    first, second = session(extension).jobs
+    assert (first.files.source["strip"], second.files.source["strip"]) == ("a", "b")
+    assert [first.files.key_frames(), second.files.key_frames()] == [[2], [5]]
+    assert {first.strip.channel, second.strip.channel} == {2}
+    assert np.array_equal(rendered(scene, 2, tmp_path), picture(2))
+    assert np.array_equal(rendered(scene, 5, tmp_path), picture(5))
+    assert np.array_equal(rendered(scene, 8, tmp_path), picture(1008))
+
+
+def test_run_again_takes_the_new_key_without_rendering(shot: bpy.types.Scene, extension: str, tmp_path: Path) -> None:
+    bpy.ops.tempera.stylize_render()
+    job = last_job(extension)
+    strip, rendered_at = job.strip.name, (job.files.shot_folder / "shot.json").stat().st_mtime_ns
+    write_png(tmp_path / "first.png", picture(77, *SIZE))
+    shot.tempera.exemplar.patch_size = 7
+    assert bpy.ops.tempera.restyle() == {"FINISHED"}
+    assert session(extension).jobs == [job]
+    assert (job.files.shot_folder / "shot.json").stat().st_mtime_ns == rendered_at
+    assert job.strip.name == strip
+    assert job.strip["tempera"]["exemplar"]["patch_size"] == 7
+    assert np.array_equal(rendered(shot, 1, tmp_path), picture(77, *SIZE))
+
+
+def test_a_job_is_removed_with_its_strip_and_folder(shot: bpy.types.Scene, extension: str) -> None:
+    bpy.ops.tempera.stylize_render()
+    job = last_job(extension)
+    assert bpy.ops.tempera.remove_job(folder=str(job.folder)) == {"FINISHED"}
+    assert not job.folder.exists()
+    assert job.strip is None
+    assert session(extension).jobs == []
+    with refused("holds no job"):
+        bpy.ops.tempera.resume(folder=str(job.folder))
+
+
+def test_a_failure_is_one_sentence_in_the_report(shot: bpy.types.Scene, extension: str, tmp_path: Path) -> None:
+    (tmp_path / "first.png").unlink()
+    with refused(r"^Error: The key of frame 1 is missing: .*first\.png\. Save it again, or choose another file\.\n$"):
+        bpy.ops.tempera.stylize_render()
+    assert session(extension).jobs == []
+
+
+def test_a_worker_that_cannot_start_is_told_before_the_shot_is_rendered(
+    shot: bpy.types.Scene, extension: str, module: Any, tmp_path: Path
+) -> None:
+    preferences = module("properties").preferences()
+    preferences.worker_python = str(tmp_path / "gone")
+    try:
+        with refused("There is no Python at"):
+            bpy.ops.tempera.stylize_render()
+    finally:
+        preferences.worker_python = ""
+
+
+def test_what_is_missing_is_said_by_poll() -> None:
+    scene = small_scene()
+    with refused("There is no key frame in the shot"):
+        bpy.ops.tempera.stylize_render()
+    scene.tempera.keys.add().frame = 1
+    with refused("The scene has no camera"):
+        bpy.ops.tempera.stylize_render()
+    with refused("No strip is selected"):
+        bpy.ops.tempera.stylize_strips()
+
+
+@pytest.mark.parametrize("name", ["cancel", "resume", "restyle", "show_result", "remove_job"])
+def test_without_a_job_there_is_nothing_to_do(name: str) -> None:
+    with refused("There is no job yet"):
+        getattr(bpy.ops.tempera, name)()
+
+
+def test_keys_are_kept_in_order_one_for_each_frame() -> None:
+    scene = bpy.context.scene
+    scene.frame_set(5)
+    for frame in (9, 2):
+        bpy.ops.tempera.add_key(filepath=f"/{frame}.png", frame=frame)
+    bpy.ops.tempera.add_key(filepath="/here.png")
+    bpy.ops.tempera.add_key(filepath="/better.png", frame=9)
+    assert [(key.frame, key.filepath) for key in scene.tempera.keys] == [
+        (2, "/2.png"), (5, "/here.png"), (9, "/better.png"),
+    ]  # fmt: skip
+    bpy.ops.tempera.remove_key(frame=5)
+    assert [key.frame for key in scene.tempera.keys] == [2, 9]
+    with refused("Frame 5 has no key"):
+        bpy.ops.tempera.remove_key(frame=5)
+
+
+def test_every_operator_explains_itself() -> None:
+    names = [name for name in dir(bpy.ops.tempera) if not name.startswith("_")]
+    assert len(names) >= 10
+    for name in names:
+        rna = getattr(bpy.ops.tempera, name).get_rna_type()
+        assert len(rna.description) > 20, name
+        for prop in rna.properties:
+            assert prop.identifier in {"rna_type", "filter_glob", "filepath"} or prop.description, (name, prop)

@@ -1,0 +1,127 @@
+"""Blender's properties are the declared settings: same defaults, limits, choices and help, and back again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import bpy
+import pytest
+
+
+@pytest.fixture
+def settings(module: Callable[[str], ModuleType]) -> ModuleType:
+    return module("backend.bridge.settings")
+
+
+def groups(settings: ModuleType) -> list[tuple[str, type]]:
+    return [("", settings.Settings), *settings.groups().items()]
+
+
+def test_every_declared_setting_is_a_property_with_its_help_and_limits(settings: ModuleType) -> None:
+    count = 0
+    for name, group in groups(settings):
+        owner = getattr(bpy.context.scene.tempera, name) if name else bpy.context.scene.tempera
+        for setting, (kind, default, spec) in settings.specs(group).items():
+            seen = owner.bl_rna.properties[setting]
+            assert (seen.name, seen.description) == (spec.label, spec.help)
+            assert getattr(owner, setting) == (pytest.approx(default) if kind is float else default)
+            assert type(getattr(owner, setting)) is kind
+            assert not seen.is_animatable
+            if spec.choices:
+                shown = [(item.identifier, item.name, item.description) for item in seen.enum_items]
+                assert shown == list(spec.choices)
+            if spec.low is not None:
+                assert (seen.hard_min, seen.hard_max) == (spec.low, spec.high)
+                assert seen.soft_max == (spec.high if spec.soft_high is None else spec.soft_high)
+                assert seen.soft_min == (spec.low if spec.soft_low is None else spec.soft_low)
+            if spec.subtype or spec.unit:
+                assert seen.subtype == {"px": "PIXEL", "%": "PERCENTAGE"}.get(spec.unit, spec.subtype)
+            count += 1
+    assert count > 8
+
+
+@pytest.mark.parametrize("method", ["exemplar", "framewise"])
+def test_defaults_become_the_default_settings(settings: ModuleType, method: str) -> None:
+    bpy.context.scene.tempera.method = method
+    assert bpy.context.scene.tempera.settings() == settings.Settings(method=method)
+
+
+@pytest.mark.parametrize("method", ["exemplar", "framewise"])
+def test_settings_go_into_the_panel_and_come_back(settings: ModuleType, method: str, tmp_path: Path) -> None:
+    changed = {"seed": 2**31 - 1}
+    for name, (kind, default, spec) in settings.specs(settings.groups()[method]).items():
+        if spec.choices:
+            changed[name] = spec.choices[-1][0]
+        elif kind is str:
+            changed[name] = str(tmp_path / "Modèle") if spec.subtype else "a fox, 水彩"
+        else:
+            changed[name] = 0.123456 if kind is float else default + 1
+    run = settings.from_keywords(method, **changed)
+    bpy.context.scene.tempera.take(run)
+    back = bpy.context.scene.tempera.settings()
+    assert dataclasses.asdict(back) == dataclasses.asdict(run)
+    assert back != settings.Settings(method=method)
+
+
+def test_paths_beside_the_file_become_absolute(tmp_path: Path) -> None:
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    wanted = bpy.context.scene.tempera
+    wanted.method = "framewise"
+    wanted.framewise.model = "//models/paint"
+    key = wanted.keys.add()
+    key.frame, key.filepath = 3, "//key.png"
+    assert wanted.settings().framewise.model == str(tmp_path / "models" / "paint")
+    assert wanted.key_paths() == {3: tmp_path / "key.png"}
+
+
+def test_properties_are_kept_in_the_file(tmp_path: Path) -> None:
+    wanted = bpy.context.scene.tempera
+    wanted.seed, wanted.exemplar.patch_size = 11, 7
+    wanted.keys.add().frame = 5
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    bpy.ops.wm.read_homefile(use_empty=True)
+    assert bpy.context.scene.tempera.seed == 0
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
+    wanted = bpy.context.scene.tempera
+    assert (wanted.seed, wanted.exemplar.patch_size, wanted.keys[0].frame) == (11, 7, 5)
+
+
+def test_each_problem_is_shown_before_the_run(module: Callable[[str], ModuleType]) -> None:
+    scene = bpy.context.scene
+    scene.frame_start, scene.frame_end, scene.frame_step = 1, 9, 2
+    wanted = scene.tempera
+    assert [sentence.split(".")[0] for sentence in wanted.render_problems()] == [
+        "There is no key frame in the shot",
+        "The scene has no camera",
+    ]
+    assert wanted.strip_problems([]) == ["No strip is selected. Select one that has pictures."]
+    wanted.keys.add().frame = 4
+    assert len(wanted.render_problems()) == 2  # frame 4 is stepped over
+    assert wanted.strip_problems([range(4, 8)]) == []
+    assert len(wanted.strip_problems([range(4, 8), range(8, 12)])) == 1
+    wanted.keys[0].frame = 5
+    camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    scene.collection.objects.link(camera)
+    scene.camera = camera
+    assert wanted.render_problems() == []
+    wanted.method = "framewise"
+    assert wanted.render_problems() == ["No model is chosen. Choose its folder."]
+    wanted.framewise.model = "/model"
+    assert wanted.render_problems() == []
+
+
+def test_a_wrong_worker_python_is_a_problem_until_it_is_right(module: Callable[[str], ModuleType]) -> None:
+    preferences = module("properties").preferences()
+    wanted = bpy.context.scene.tempera
+    wanted.method, wanted.framewise.model = "framewise", "/model"
+    preferences.worker_python = "/nowhere/python"
+    try:
+        assert wanted.strip_problems([range(1, 2)]) == [
+            "There is no Python at /nowhere/python. Choose another one in Tempera's preferences."
+        ]
+    finally:
+        preferences.worker_python = ""
+    assert wanted.strip_problems([range(1, 2)]) == []
