@@ -1,0 +1,117 @@
+"""Blending warped key frames: who counts where, and how outlines stay clean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import cv2
+import numpy as np
+
+STEP = 0.02  # relative jump of the distance between neighbouring pixels that parts two surfaces
+WINDOW = 2  # px around an outline's pixel in which its two surfaces are looked up
+NOISE = 0.06  # colour difference (sRGB) of two surfaces below which coverage is read from their shapes alone
+
+
+def shares(frame: int, keys: Iterable[int]) -> dict[int, float]:
+    """Return how much each key frame counts at ``frame`` by its distance in time; they sum to 1.
+
+    The inverse square of the distance: between two keys an S-curve that is the same forwards and backwards in time, at
+    a key's own frame that key alone. Keys further away count little, but take over where no other sees a surface.
+    """
+    distance = {key: abs(frame - key) for key in keys}
+    if 0 in distance.values():
+        return {key: float(gap == 0) for key, gap in distance.items()}
+    total = sum(gap**-2 for gap in distance.values())
+    return {key: gap**-2 / total for key, gap in distance.items()}
+
+
+def faded(weights: Sequence[np.ndarray], radius: float) -> list[np.ndarray]:
+    """Return weights ``(H, W)`` that sum to 1 where any counts, each going to 0 towards the border of where it counts.
+
+    Within ``radius`` px of its border an image yields to the others there, however little they counted before; where it
+    is alone it keeps all.
+    """
+    total = np.maximum(np.sum(weights, axis=0), 1e-20)
+    shares = [weight / total for weight in weights]
+    distances = [cv2.distanceTransform((weight > 0).astype(np.uint8), cv2.DIST_L2, 5) for weight in weights]
+    inside = [np.minimum(distance / np.float32(radius), 1) for distance in distances]
+    yielded = np.sum([share * (1 - part) for share, part in zip(shares, inside, strict=True)], axis=0)
+    taken = yielded / np.maximum(np.sum(inside, axis=0), 1e-20)
+    return [part * (share + taken) for share, part in zip(shares, inside, strict=True)]
+
+
+def sampling(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the smaller and the larger singular value of the Jacobian of p -> p + ``flow``, ``(H, W)`` each.
+
+    They say how many pixels of the other frame a pixel covers, across and along: below 1 the surface is seen larger
+    here than there, and what is gathered is stretched; above 1 it is seen smaller, and what is gathered aliases.
+    """
+    dx, dy = np.gradient(flow, axis=1), np.gradient(flow, axis=0)
+    determinant = (1 + dx[..., 0]) * (1 + dy[..., 1]) - dx[..., 1] * dy[..., 0]
+    square = (1 + dx[..., 0]) ** 2 + (1 + dy[..., 1]) ** 2 + dx[..., 1] ** 2 + dy[..., 0] ** 2
+    root = np.sqrt(np.maximum(square**2 - 4 * determinant**2, 0))
+    return np.sqrt(np.maximum(square - root, 0) / 2), np.sqrt((square + root) / 2)
+
+
+def outlines(index: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Return where a pixel's neighbour shows another surface, ``(H, W)`` bool: both sides of every outline.
+
+    ``index`` ``(H, W)`` are object numbers, ``depth`` ``(H, W)`` distances above 0. Two neighbours of one object are on
+    different surfaces where the inverse of the depth, linear on a plane, jumps by more than its slope explains.
+    """
+    nearness = (1 / np.maximum(depth, 1e-6)).astype(np.float32)
+    return _parted(index, nearness) | _parted(index.T, nearness.T).T
+
+
+def _parted(index: np.ndarray, nearness: np.ndarray) -> np.ndarray:
+    jump = np.abs(np.diff(nearness, axis=1))
+    around = np.pad(jump, ((0, 0), (1, 1)), mode="edge")
+    slope = np.maximum(around[:, :-2], around[:, 2:])
+    far = np.minimum(nearness[:, 1:], nearness[:, :-1])
+    apart = (np.diff(index, axis=1) != 0) | (jump > 3 * slope + STEP * far + 1e-9)
+    result = np.zeros(index.shape, bool)
+    result[:, 1:] |= apart
+    result[:, :-1] |= apart
+    return result
+
+
+def antialiased(
+    image: np.ndarray, source: np.ndarray, index: np.ndarray, depth: np.ndarray, edge: np.ndarray
+) -> np.ndarray:
+    """Return ``image`` ``(H, W, 3)`` with the pixels of its outlines mixed from both surfaces as in ``source``.
+
+    Geometry is sampled once a pixel, so what is gathered along it has jagged outlines, and beside them colours of
+    another frame's background. At every pixel of ``edge`` (see :func:`outlines`) the colour F of its own surface and
+    the colour B of the surface behind the edge are looked up a step away from the edge, in the source and in the image.
+    The source's pixel tells the coverage: its place between F and B, or, where those look alike, the share of the
+    pixels around. Pixels with no inside near them, as on a hair, stay as they are.
+    """
+    y, x = np.nonzero(edge)
+    reach = np.arange(-WINDOW, WINDOW + 1)
+    dy, dx = (grid.ravel() for grid in np.meshgrid(reach, reach, indexing="ij"))
+    rows = np.clip(y[:, None] + dy, 0, image.shape[0] - 1)
+    columns = np.clip(x[:, None] + dx, 0, image.shape[1] - 1)
+    near = np.exp(-(dx**2 + dy**2) / np.float32(2)).astype(np.float32)
+    next_to = near * (np.maximum(np.abs(dx), np.abs(dy)) <= 1)
+    ratio = depth[rows, columns] / np.maximum(depth[y, x], 1e-6)[:, None]
+    own = (index[rows, columns] == index[y, x][:, None]) & (np.abs(np.log(np.maximum(ratio, 1e-6))) < 2 * WINDOW * STEP)
+    inside = ~edge[rows, columns]
+    shape = own @ next_to / next_to.sum()
+    front, found_front = _mean(near * (own & inside), rows, columns, source, image)
+    back, found_back = _mean(near * (~own & inside), rows, columns, source, image)
+    span = front[0] - back[0]
+    evidence = ((source[y, x] - back[0]) * span).sum(1)
+    coverage = (evidence + NOISE**2 * shape) / ((span**2).sum(1) + NOISE**2)
+    mixed = back[1] + np.clip(coverage, 0, 1)[:, None] * (front[1] - back[1])
+    result = image.copy()
+    result[y, x] = np.where((found_front & found_back)[:, None], mixed, image[y, x])
+    return result
+
+
+def _mean(
+    weight: np.ndarray, rows: np.ndarray, columns: np.ndarray, *images: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return the weighted means ``(N, 3)`` of the images at the given pixels, and where there were any."""
+    total = weight.sum(1)
+    share = (weight / np.maximum(total, 1e-6)[:, None])[:, None]
+    return [(share @ image[rows, columns])[:, 0] for image in images], total > 0

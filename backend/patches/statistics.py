@@ -1,0 +1,80 @@
+"""Local statistics of images: means and contrast around a pixel, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # Rec. 709, on sRGB values: a measure, not a colour
+MAX_GAIN = 2.0
+BLACK = np.float32(0.02)  # keeps the light of black pixels finite
+MAX_LIGHT = np.float32(1.1)  # the most by which light may change, as a natural logarithm: threefold
+NOISE = np.float32(0.05)  # and the least
+
+
+def local_mean(image: np.ndarray, radius: float, weight: np.ndarray | None = None) -> np.ndarray:
+    """Return the Gaussian mean (σ = ``radius`` px) of ``image`` ``(H, W)`` or ``(H, W, C)``, of the pixels that count.
+
+    ``weight`` ``(H, W)``, not negative, says how much each pixel counts; far from any that does the mean is 0.
+    """
+    if weight is None:
+        return cv2.GaussianBlur(image, (0, 0), radius)
+    total = cv2.GaussianBlur(image * (weight if image.ndim == 2 else weight[..., None]), (0, 0), radius)
+    count = np.maximum(cv2.GaussianBlur(weight, (0, 0), radius), 1e-6)
+    return total / (count if image.ndim == 2 else count[..., None])
+
+
+def blend(images: Sequence[np.ndarray], weights: Sequence[np.ndarray], radius: float = 4.0) -> np.ndarray:
+    """Return the weighted mean of images ``(H, W, 3)`` with the local contrast that averaging took restored.
+
+    ``weights`` ``(H, W)``, not negative, need not sum to 1; where all are 0 the result is 0. The mean of two paintings
+    of one surface is flatter than either, since their strokes cancel. Around every pixel (σ = ``radius`` px) the mean
+    is therefore stretched about its local mean until its standard deviation is the mean of theirs: the
+    variance-preserving blend of Heitz and Neyret (HPG 2018, section 3.1), with the correlation measured where they
+    assume none. One image, or equal ones, come back as they are.
+    """
+    total = np.maximum(sum(weights), 1e-12)
+    shares = [weight / total for weight in weights]
+    mean = sum(share[..., None] * image for share, image in zip(shares, images, strict=True))
+    mixed = np.sum([share > 0.02 for share in shares], axis=0) > 1
+    if not mixed.any():
+        return mean
+    wanted = sum(share * _contrast(image, share, radius) for share, image in zip(shares, images, strict=True))
+    count = np.minimum(sum(shares), 1)
+    centre = local_mean(mean, radius, count)
+    gain = np.clip(wanted / np.maximum(_contrast(mean, count, radius), 1e-4), 1, MAX_GAIN)
+    return np.where(mixed[..., None], np.clip(centre + gain[..., None] * (mean - centre), 0, 1), mean)
+
+
+def _contrast(image: np.ndarray, weight: np.ndarray, radius: float) -> np.ndarray:
+    """Return the local standard deviation of the luma, ``(H, W)``."""
+    luma = image @ LUMA
+    return np.sqrt(np.maximum(local_mean(luma * luma, radius, weight) - local_mean(luma, radius, weight) ** 2, 0))
+
+
+def contrast_ratio(painted: np.ndarray, source: np.ndarray, radius: float) -> float:
+    """Return how much stronger light and shade are in a painting ``(H, W, 3)`` than in the frame it was painted over.
+
+    The ratio of the standard deviations of the logarithms of their local mean lumas: 1 where a painting keeps the
+    frame's own contrast, 2 where it squares it.
+    """
+    spread = [np.log(local_mean(image @ LUMA, radius) + BLACK).std() for image in (painted, source)]
+    return float(np.clip(spread[0] / max(float(spread[1]), 1e-3), 0.5, 3.0))
+
+
+def follow_light(
+    image: np.ndarray, now: np.ndarray, then: np.ndarray, weight: np.ndarray, *, radius: float, contrast: float = 1.0
+) -> np.ndarray:
+    """Return ``image``, painted under the light of ``then``, as it would look under the light of ``now``.
+
+    All are ``(H, W, 3)`` in [0, 1]; ``then`` is the source frame of the painting, carried to the frame ``now`` like
+    the painting itself, so that the ratio of their local means (σ = ``radius`` px, where ``weight`` ``(H, W)`` is above
+    0) is that of the light alone, to the power ``contrast``: shadows move on and brush strokes stay. A change of less
+    than ``NOISE`` is taken for the render's noise, and larger ones count by what they exceed it.
+    """
+    change = [np.log(local_mean(frame @ LUMA, radius, weight) + BLACK) for frame in (now, then)]
+    shift = np.clip(change[0] - change[1], -MAX_LIGHT, MAX_LIGHT)
+    shift = np.sign(shift) * np.maximum(np.abs(shift) - NOISE, 0) * (weight > 0)
+    return np.clip(image * np.exp(np.float32(contrast) * shift)[..., None], 0, 1)
