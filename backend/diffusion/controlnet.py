@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..bridge.errors import UserError
 from .loading import load_part
+from .protocol import Images
 
 CLASSES = {"ControlNetModel": diffusers.ControlNetModel, "ControlNetUnionModel": diffusers.ControlNetUnionModel}
 # the order in which union ControlNets number what they were trained on (diffusers, ControlNetUnionModel)
@@ -61,13 +62,11 @@ class ControlNet:
         )  # fmt: skip
 
 
-def residuals(
-    nets: Sequence[ControlNet], images: Sequence[Tensor], weights: Sequence[Tensor], **call: Any
-) -> dict[str, Any]:
+def residuals(nets: Sequence[ControlNet], images: Images, **call: Any) -> dict[str, Any]:
     """Return the UNet's extra inputs: the sum of what all ControlNets add; nothing without any."""
     down: Sequence[Tensor] = ()
     mid: Tensor | None = None
-    for net, image, weight in zip(nets, images, weights, strict=True):
+    for net, (image, weight) in zip(nets, images, strict=True):
         more, middle = net(image=image, weight=weight, **call)
         down = [old + new for old, new in zip(down, more, strict=True)] if down else more
         mid = middle if mid is None else mid + middle

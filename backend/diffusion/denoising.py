@@ -39,24 +39,28 @@ class Denoiser:
         conditions = [self._conditions[frame] for frame in frames]
         texts = self._texts(conditions)
         streams = len(texts) // len(conditions)
-        images = zip(*(condition.controls for condition in conditions), strict=True)
-        controls = [torch.stack(some).repeat(streams, 1, 1, 1) for some in images]
-        numbers = zip(*(condition.weights for condition in conditions), strict=True)
-        weights = [torch.tensor(some).repeat(streams) for some in numbers]
+        controls = zip(*(condition.controls for condition in conditions), strict=True)
+        weights = zip(*(condition.weights for condition in conditions), strict=True)
+        images = [
+            (torch.stack(some).repeat(streams, 1, 1, 1), torch.tensor(numbers).repeat(streams))
+            for some, numbers in zip(controls, weights, strict=True)
+        ]
         t = self._sampler.timesteps[step]
         if self._model.attention is not None:
             first = 0 if self._guided else 1
             labels = tuple(range(first, first + streams))
             self._model.attention.call = Call(float(t), tuple(frames), labels, (x.shape[2], x.shape[3]))
         self.evaluations += len(texts)
-        outputs = list(self._model.predict(x.repeat(streams, 1, 1, 1), t, texts, controls, weights).chunk(streams))
-        base = outputs.pop(0)
-        guided = [base + self._guidance * (output - base) for output in outputs] if self._guided else [base, *outputs]
-        return _blend(guided, conditions)
+        predicted = self._model.predict(x.repeat(streams, 1, 1, 1), t, texts, images, self._guidance)
+        outputs: Sequence[Tensor] = predicted.chunk(streams)
+        if self._guided:
+            base, *rest = outputs
+            outputs = [base + self._guidance * (output - base) for output in rest]
+        return _blend(outputs, conditions)
 
     @property
     def _guided(self) -> bool:
-        return self._guidance > 1.0
+        return self._guidance > 1.0 and not self._model.info.guidance_inside
 
     def _texts(self, conditions: Sequence[Condition]) -> list[Text]:
         counts = {len(condition.regions) for condition in conditions}

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..bridge.errors import UserError
+
 
 def pad(image: np.ndarray, multiple: int) -> np.ndarray:
     """Return ``image`` (H, W, C) grown at the right and the bottom to sides that are multiples of ``multiple`` px.
@@ -27,5 +29,7 @@ def to_tensor(image: np.ndarray) -> Tensor:
 
 
 def to_picture(image: Tensor) -> np.ndarray:
-    """Return a tensor (3, H, W) as a picture (H, W, 3) float32, clipped to [0, 1]."""
+    """Return a tensor (3, H, W) as a picture (H, W, 3) float32, clipped to [0, 1]; UserError where it is not finite."""
+    if not torch.isfinite(image).all():
+        raise UserError("The model's picture is not a number everywhere. Choose fewer adapters, or another model.")
     return image.clamp(0, 1).permute(1, 2, 0).float().cpu().numpy()

@@ -19,13 +19,18 @@ class Info:
     """What is known of a model before it runs.
 
     ``family`` is "sd", "sdxl" or "sd3". Pictures must have sides that are multiples of ``multiple`` px; the family was
-    trained at about ``native`` px. ``controls`` names what each of its ControlNets wants to see, in order.
+    trained at about ``native`` px. ``controls`` names what each of its ControlNets wants to see, in order. A model
+    with ``guidance_inside`` is distilled: it takes the guidance scale as an input and needs no negative prompt.
     """
 
     family: str
     native: int
     multiple: int
     controls: tuple[str, ...] = ()
+    guidance_inside: bool = False
+
+
+Images = Sequence[tuple[Tensor, Tensor]]
 
 
 class Model(Protocol):
@@ -58,10 +63,11 @@ class Model(Protocol):
         ...
 
     def predict(
-        self, x: Tensor, t: Tensor, texts: Sequence[Text], controls: Sequence[Tensor], weights: Sequence[Tensor]
+        self, x: Tensor, t: Tensor, texts: Sequence[Text], images: Images = (), guidance: float = 1.0
     ) -> Tensor:
         """Return the network's raw output for states ``x`` (R, C, h, w) at timestep ``t``, one text for each row.
 
-        ``controls`` holds for each ControlNet its pictures (R, 3, H, W) in [0, 1], ``weights`` their weights (R,).
+        ``images`` holds for each ControlNet its pictures (R, 3, H, W) in [0, 1] and their weights (R,). ``guidance`` is
+        for models that have it inside.
         """
         ...

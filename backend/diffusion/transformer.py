@@ -18,7 +18,7 @@ from .conditioning import Text, encode_clip
 from .latents import LatentCodec
 from .loading import load_part, load_tokenizer, read_json
 from .parts import load_vae
-from .protocol import Info
+from .protocol import Images, Info
 from .schedulers import make_scheduler
 
 LONGEST = 256  # tokens that the third text encoder reads of a prompt
@@ -91,11 +91,9 @@ class TransformerModel:
 
     @torch.inference_mode()
     def predict(
-        self, x: Tensor, t: Tensor, texts: Sequence[Text], controls: Sequence[Tensor], weights: Sequence[Tensor]
+        self, x: Tensor, t: Tensor, texts: Sequence[Text], images: Images = (), guidance: float = 1.0  # noqa: ARG002
     ) -> Tensor:
         """Return the transformer's raw output for states ``x`` (R, C, h, w); see ``protocol.Model.predict``."""
-        if controls or weights:
-            raise UserError("This family of models is used without ControlNets here. Leave the ControlNet empty.")
         x = x.to(self.device, self._dtype)
         return self._transformer(
             hidden_states=x, timestep=t.to(self.device).expand(len(x)),

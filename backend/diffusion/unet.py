@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from .conditioning import Text, encode_clip
 from .controlnet import Control, ControlNet, residuals
 from .latents import LatentCodec
 from .parts import Parts
-from .protocol import Info
+from .protocol import Images, Info
 from .schedulers import make_scheduler
 
 
@@ -35,7 +36,8 @@ class UNetModel:
         self._extended = parts.unet.config.addition_embed_type == "text_time"
         native = parts.unet.config.sample_size * self.codec.factor
         kinds = tuple(control.kind for control in controls)
-        self.info = Info("sdxl" if self._extended else "sd", native, self.codec.factor, kinds)
+        inside = parts.unet.config.time_cond_proj_dim is not None
+        self.info = Info("sdxl" if self._extended else "sd", native, self.codec.factor, kinds, inside)
         self.attention: AttentionControl | None = AttentionControl(parts.unet)
         self._style: StyleAdapter | None = None
 
@@ -73,16 +75,19 @@ class UNetModel:
 
     @torch.inference_mode()
     def predict(
-        self, x: Tensor, t: Tensor, texts: Sequence[Text], controls: Sequence[Tensor], weights: Sequence[Tensor]
+        self, x: Tensor, t: Tensor, texts: Sequence[Text], images: Images = (), guidance: float = 1.0
     ) -> Tensor:
         """Return the UNet's raw output for states ``x`` (R, C, h, w); see ``protocol.Model.predict``."""
         x, t = x.to(self.device, self._dtype), t.to(self.device)
         tokens, added = torch.stack([text.tokens for text in texts]), self._added(x, texts)
         shared: dict[str, Any] = {"encoder_hidden_states": tokens, "return_dict": False}
-        extra = residuals(self._nets, controls, weights, x=x, t=t, added_cond_kwargs=added, **shared)
+        extra = residuals(self._nets, images, x=x, t=t, added_cond_kwargs=added, **shared)
         if self._style is not None:
             styles = [text.style for text in texts if text.style is not None]
             added = added | {"image_embeds": [torch.stack(styles).unsqueeze(1)]}
+        if self.info.guidance_inside:
+            width = self._parts.unet.config.time_cond_proj_dim
+            shared["timestep_cond"] = guidance_embedding(guidance, width).to(x).expand(len(x), -1)
         return self._parts.unet(x, t, added_cond_kwargs=added, **shared, **extra)[0].float()
 
     def offload(self) -> None:
@@ -100,6 +105,13 @@ class UNetModel:
         ids = torch.tensor([height, width, 0, 0, height, width], dtype=x.dtype, device=x.device)
         pooled = torch.stack([text.pooled for text in texts if text.pooled is not None])
         return {"text_embeds": pooled, "time_ids": ids.expand(len(texts), -1)}
+
+
+def guidance_embedding(guidance: float, width: int) -> Tensor:
+    """Return the guidance scale as distilled models read it, (width,): sines and cosines (Meng et al. 2023)."""
+    half = width // 2
+    turns = torch.exp(torch.arange(half) * (-math.log(10000.0) / (half - 1))) * (1000.0 * (guidance - 1.0))
+    return torch.cat([turns.sin(), turns.cos()])
 
 
 def _silent(text: Text) -> Text:

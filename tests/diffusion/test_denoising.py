@@ -133,6 +133,19 @@ def test_a_region_speaks_where_its_matte_is(guidance: float, sd: Model) -> None:
     assert (left - right).abs().max() > 1e-4
 
 
+def test_more_frames_than_memory_go_through_in_batches(sd: Model) -> None:
+    text, negative = sd.encode_text(["oil paint", ""])
+    conditions = {frame: Condition(text, negative, (picture(frame),), (1.0,)) for frame in range(5)}
+    sampler = Sampler(sd.scheduler(), 4)
+    x = sampler.start(torch.zeros(5, 4, 9, 13), gaussian_noise((4, 9, 13), range(5)))
+    whole, pairs, single = (
+        Denoiser(sd, sampler, conditions, 5.0, batch)(x, 1, list(conditions)) for batch in (5, 2, 1)
+    )
+    assert (whole - pairs).abs().max() <= 1e-5
+    alone = Denoiser(sd, sampler, conditions, 5.0)(x[3:4], 1, [3])
+    assert torch.equal(single[3:4], alone)
+
+
 def test_without_guidance_a_prediction_costs_half(sd: Model) -> None:
     text, negative = sd.encode_text(["oil", ""])
     condition = Condition(text, negative, (picture(1),), (1.0,))

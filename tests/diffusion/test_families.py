@@ -11,6 +11,7 @@ import transformers
 from torch import Tensor
 
 from backend.bridge.errors import UserError
+from backend.diffusion import model as model_module
 from backend.diffusion.conditioning import Condition
 from backend.diffusion.controlnet import Control
 from backend.diffusion.denoising import Denoiser
@@ -143,6 +144,54 @@ def test_sd3_does_what_asks_for_x0_only(sd3_folder: Path) -> None:
         spread.append(float((x - x.mean(dim=0)).square().mean().sqrt()))
     assert spread == sorted(spread, reverse=True)
     assert spread[-1] <= 1e-6 < spread[0]
+
+
+def test_a_model_with_guidance_inside_equals_diffusers_own(tmp_path: Path) -> None:
+    folder = tiny.save_sd(tmp_path, time_cond_proj_dim=16)
+    tiny.save_index(folder, "LatentConsistencyModelPipeline")
+    model = open_model(folder)
+    pipeline = diffusers.LatentConsistencyModelImg2ImgPipeline(
+        vae=diffusers.AutoencoderKL.from_pretrained(folder / "vae"),
+        text_encoder=transformers.CLIPTextModel.from_pretrained(folder / "text_encoder"),
+        tokenizer=transformers.CLIPTokenizer.from_pretrained(folder / "tokenizer"),
+        unet=diffusers.UNet2DConditionModel.from_pretrained(folder / "unet"),
+        scheduler=model.scheduler("lcm"), safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )  # fmt: skip
+    pipeline.set_progress_bar_config(disable=True)
+    z = model.codec.encode(torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(3)) * 2 - 1)
+    expected = pipeline(
+        prompt="oil paint", image=z, strength=1.0, num_inference_steps=4, guidance_scale=5.0,
+        original_inference_steps=50, generator=torch.Generator().manual_seed(7), output_type="latent",
+    ).images  # fmt: skip
+    text, negative = model.encode_text(["oil paint", "anything"])
+    sampler = Sampler(model.scheduler("lcm"), 4)
+    denoised = denoise(model, sampler, {1: Condition(text, negative)}, z, pipeline_noise(7, z.shape))
+    assert (denoised - expected).abs().max() <= 1e-5 * float(expected.abs().max())
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl", "sd3"])
+def test_half_precision_predicts_the_same_but_for_rounding(
+    family: str, sd_folder: Path, xl_folder: Path, sd3_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What runs on a GPU: networks in half precision, everything between them in float32."""
+    folder = {"sd": sd_folder, "sdxl": xl_folder, "sd3": sd3_folder}[family]
+    controls = [] if family == "sd3" else [Control("depth", tiny.save_control(tmp_path, folder))]
+    full = open_model(folder, controls)
+    monkeypatch.setattr(model_module, "precision", lambda _: torch.bfloat16)
+    half = open_model(folder, controls)
+    image = torch.rand(1, 3, 64, 80, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    results = []
+    for model in (full, half):
+        text, negative = model.encode_text(["oil paint", "blur"])
+        condition = Condition(text, negative, (image[0] / 2 + 0.5,) * len(controls), (1.0,) * len(controls))
+        z = model.codec.encode(image)
+        noise = gaussian_noise(z.shape[1:], [0])
+        x = denoise(model, Sampler(model.scheduler(), 4, 0.5), {1: condition}, z, noise, guidance=2.0)
+        assert x.dtype == torch.float32
+        results.append((x, model.codec.decode(x)))
+    (x, picture_full), (y, picture_half) = results
+    assert 0 < (x - y).abs().mean() <= 0.05 * x.std()
+    assert (picture_full - picture_half).abs().mean() <= 0.05
 
 
 def test_a_flow_model_refuses_samplers_and_controls_that_it_cannot_use(sd3_folder: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from backend.diffusion.model import load_model, open_model
 from backend.diffusion.protocol import Model
 from backend.methods import FrameDone, Step
 from backend.methods.framewise import framewise
+from backend.shot.pictures import encode_png
 from backend.shot.shot import Shot
 from backend.worker import run_job
 from tests.diffusion import tiny
@@ -99,6 +101,33 @@ def test_the_prompt_the_guidance_and_the_control_count(shot: Shot, folder: Path,
     for change in ({"prompt": "ink"}, {"guidance": 2.0, "prompt": "ink"}, {"control_scale": 0.0}, {"strength": 1.0}):
         assert np.abs(run(**change) - plain).max() > 1e-4, change
     assert np.array_equal(run(), plain)
+
+
+def test_a_model_may_bring_its_controlnet(shot: Shot, folder: Path, tmp_path: Path) -> None:
+    whole = tmp_path / "model"
+    shutil.copytree(folder, whole)
+    tiny.save_control(whole / "controlnet", whole)
+    made = []
+    for weight in (0.0, 1.0):
+        chosen = from_keywords("framewise", model=str(whole), control="tile", control_scale=weight, steps=2)
+        made.append(list(framewise(shot, load_model(chosen.framewise), chosen, [1], {}))[-1].image)
+    assert np.abs(made[0] - made[1]).max() > 1e-4
+
+
+def test_a_style_image_counts(shot: Shot, folder: Path, tmp_path: Path) -> None:
+    adapter = tiny.save_style(tmp_path / "adapter.safetensors", folder)
+    made = []
+    for number in (1, 2):
+        image = tmp_path / f"style{number}.png"
+        image.write_bytes(encode_png(np.random.default_rng(number).random((40, 60, 3), np.float32)))
+        chosen = from_keywords(
+            "framewise", model=str(folder), style_adapter=str(adapter), style_image=str(image), steps=2
+        )
+        made.append(list(framewise(shot, load_model(chosen.framewise), chosen, [1], {}))[-1].image)
+    assert np.abs(made[0] - made[1]).max() > 1e-4
+    chosen = from_keywords("framewise", model=str(folder), style_adapter=str(adapter))
+    with pytest.raises(UserError, match="no picture to look at"):
+        next(framewise(shot, load_model(chosen.framewise), chosen, [1], {}))
 
 
 def test_footage_without_data_cannot_follow_depth(shot: Shot, folder: Path, control: Path) -> None:
