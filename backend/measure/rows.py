@@ -1,0 +1,39 @@
+"""The rows of the bench: one number each, with its unit and, where a goal is set, whether it is met.
+
+Goals are ratios and errors, never seconds: those depend on the machine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """A number of the bench; ``value`` None where it could not be had, ``bar`` its goal ("<= 0.45") or None."""
+
+    value: float | None
+    unit: str
+    bar: str | None = None
+    holds: bool | None = None
+
+
+Rows = dict[str, Row]
+
+
+def row(value: float | None, unit: str = "", at_least: float | None = None, at_most: float | None = None) -> Row:
+    """Return the row of ``value``, held against at most one goal. A number that cannot be had misses its goal."""
+    if at_least is not None:
+        return Row(value, unit, f">= {at_least:g}", value is not None and value >= at_least)
+    if at_most is not None:
+        return Row(value, unit, f"<= {at_most:g}", value is not None and value <= at_most)
+    return Row(value, unit)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long ``work`` takes, in seconds of wall time."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
