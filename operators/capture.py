@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,21 +126,22 @@ class Capture:
 
 
 def capture_scene(
-    scene: bpy.types.Scene, folder: Path, frames: Sequence[int] | None = None, beauty: Path | None = None
+    scene: bpy.types.Scene, folder: Path, frames: Iterable[int] | None = None, beauty: Path | None = None
 ) -> Capture:
     """Start the capture of a scene into ``folder``, a job's shot folder.
 
-    ``frames`` are ascending frame numbers; None takes the scene's range and step. ``beauty`` names pictures that are
-    rendered already: a path (``//`` is the file's folder) with ``#`` for the digits of the frame, or the path of any one of them. Raises UserError
-    where there is no frame, no usable camera, a picture is missing, or the folder cannot be written.
+    ``frames`` are frame numbers, by default the scene's range and step. ``beauty`` names pictures that are rendered
+    already: a path (``//`` is the file's folder) with ``#`` for the digits of the frame, or that of any one of them.
+    Raises UserError where there is no frame, no usable camera, a picture is missing, or the folder cannot be written.
     """
     if frames is None:
         frames = range(scene.frame_start, scene.frame_end + 1, scene.frame_step)
+    frames = sorted(set(frames))
     if not frames:
         raise UserError(f"{scene.name} has no frame to capture. Set its end after its start.")
     check_cameras(scene, frames)
     pictures = find_pictures(beauty, frames) if beauty else None
-    return start(folder, {"scene": scene.name, "strip": None, "frames": list(frames), "beauty": pictures})
+    return start(folder, {"scene": scene.name, "strip": None, "frames": frames, "beauty": pictures})
 
 
 def capture_strip(scene: bpy.types.Scene, strip: Strip, folder: Path) -> Capture:

@@ -57,9 +57,9 @@ def prepare_beauty(scene: bpy.types.Scene) -> None:
     trees = [tree for tree in bpy.data.node_groups if tree.bl_idname == "CompositorNodeTree"]
     if bpy.app.version < (5, 0):
         trees += [each.node_tree for each in bpy.data.scenes if each.node_tree]
-    for tree in trees:  # these would write over the artist's own files
-        for node in [node for node in tree.nodes if node.bl_idname == "CompositorNodeOutputFile"]:
-            tree.nodes.remove(node)
+    for tree in trees:  # these would write over the artist's own files; without any node there is no picture at all
+        for node in tree.nodes:
+            node.mute |= node.bl_idname == "CompositorNodeOutputFile"
 
 
 def colour_mode(scene: bpy.types.Scene) -> str:
@@ -213,6 +213,6 @@ def changes_picture(scene: bpy.types.Scene, strip: Strip) -> bool:
         or min(trims) < 0
         or strip.use_reverse_frames
         or strip.strobe > 1
-        or len(strip.retiming_keys) > 0
+        or len(getattr(strip, "retiming_keys", ())) > 0  # none for scenes in 4.2
         or any(f'["{strip.name}"].{part}' in path for path in paths for part in ("transform", "crop"))
     )

@@ -25,6 +25,7 @@ RENDER = {
     "use_sequencer": False,
     "use_freestyle": False,
     "dither_intensity": 0.0,
+    "film_transparent": False,
 }
 CYCLES = {
     "device": "CPU",

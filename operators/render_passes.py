@@ -41,7 +41,9 @@ def main(request_path: str) -> None:
         report.write(error=str(error))
     except Exception:  # noqa: BLE001 - the boundary of the process: the log gets the traceback, the artist a sentence
         traceback.print_exc()
-    sys.exit(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # all is written; Blender's own way out can hang (4.5, after the sequencer) or crash in an add-on
 
 
 def end_with_the_parent() -> None:

@@ -73,8 +73,8 @@ def assign(owner: Any, values: dict[str, Any]) -> None:
 
 
 def curves(action: bpy.types.Action) -> Iterator[bpy.types.FCurve]:
-    """Yield every curve of an action, layered or not (Blender 5.0 took Action.fcurves away)."""
-    if hasattr(action, "fcurves"):
+    """Yield every curve of an action, of all its slots (from 4.4 on; ``Action.fcurves`` has those of the first)."""
+    if not hasattr(action, "slots"):
         yield from action.fcurves
         return
     for layer in action.layers:
@@ -142,7 +142,7 @@ def render_frame(scene: bpy.types.Scene, frame: int, scratch: Path) -> Path:
     run_render(scene, frame, write_still=True)
     picture = scratch / f"frame{scene.render.file_extension}"
     if not picture.is_file():
-        raise CaptureError(f"Blender wrote no file for frame {frame} of {scene.name}. Make room on the disk.")
+        raise CaptureError(f"Blender wrote no file for frame {frame} of {scene.name}. Render it in Blender to see why.")
     return picture
 
 
@@ -150,7 +150,8 @@ def run_render(scene: bpy.types.Scene, frame: int, write_still: bool) -> None:
     """Go to ``frame`` and render it; CaptureError where Blender refuses."""
     scene.frame_set(frame)
     try:
-        bpy.ops.render.render(write_still=write_still, scene=scene.name)
+        with bpy.context.temp_override(scene=scene):  # the operator's own ``scene`` would take the window scene's frame
+            bpy.ops.render.render(write_still=write_still)
     except RuntimeError as error:
         reason = str(error).strip().removeprefix("Error: ")
         raise CaptureError(f"Blender could not render frame {frame} of {scene.name}: {reason}") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -29,9 +28,6 @@ def extension(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     import addon_utils
     import bpy
 
-    if not (ROOT / "__init__.py").exists():
-        yield synthetic_package()
-        return
     folder = tmp_path_factory.mktemp("repository")
     (folder / "tempera").symlink_to(ROOT, target_is_directory=True)
     repositories = bpy.context.preferences.extensions.repos
@@ -44,15 +40,6 @@ def extension(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         raise errors[0]
     yield name
     addon_utils.disable(name, default_set=True)
-
-
-def synthetic_package() -> str:
-    """Make the checkout importable as ``tempera`` without its ``__init__``."""
-    for name in ("tempera", "tempera.operators", "tempera.panels"):
-        package = ModuleType(name)
-        package.__path__ = [str(ROOT / name.removeprefix("tempera").strip("."))]
-        sys.modules[name] = package
-    return "tempera"
 
 
 @pytest.fixture
