@@ -15,7 +15,7 @@ import numpy as np
 
 from .cache import Cache
 from .geometry import DataLayer, SceneGeometry, SceneObject
-from .kernels import SPREAD, agree, pull, push, transform
+from .kernels import SPREAD, agree, differentiate, pull, push, transform
 from .sky import sky_address, sky_matrix
 from .tree import grow
 
@@ -50,6 +50,7 @@ class Page:
     owner: np.ndarray
     address: np.ndarray
     scale: np.ndarray
+    slopes: np.ndarray
     tree: np.ndarray
     axes: np.ndarray
     places: np.ndarray
@@ -80,20 +81,22 @@ class AddressBook:
         if wanted[np.unique(source.owner[source.owner >= 0])].any():
             found = pull(
                 source.owner, source.address, wanted,
-                target.owner, target.address, target.scale, target.tree, target.axes, target.places,
+                target.owner, target.address, target.scale, target.slopes, target.tree, target.axes, target.places,
             )  # fmt: skip
             flow = np.where(np.isnan(flow), found, flow)
         return flow
 
-    def agreement(self, i: int, j: int, flow: np.ndarray, systems: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Judge a flow (NaN where unknown) by the addresses at its target.
+    def agreement(
+        self, i: int, j: int, flow: np.ndarray, systems: np.ndarray, tolerance: float = TOLERANCE
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Judge a flow (NaN where unknown) by the addresses at its target, within ``tolerance`` footprints.
 
         Returns two ``(H, W)`` bool arrays: where one of the four pixels around the target shows the address sought, and
         where all do that a bilinear sample touches.
         """
         source, target = self.page(i, systems), self.page(j, systems)
         verdict = agree(
-            flow, source.owner, source.address, target.owner, target.address, target.scale, TOLERANCE
+            flow, source.owner, source.address, target.owner, target.address, target.scale, target.slopes, tolerance
         )
         return verdict > 0, verdict == 3
 
@@ -131,13 +134,15 @@ class AddressBook:
         owner = np.where(np.isfinite(address).all(-1), owner, NOBODY).astype(np.int32)
         scale = 1 / np.maximum(layer.depth, 1e-6) if camera.kind == "PERSP" else np.ones_like(layer.depth)
         scale[layer.sky] = 1
-        return Page(owner, address, scale.astype(np.float32), *grow_seeds(owner, address, np.isin(system, PULLED)))
+        scale = scale.astype(np.float32)
+        slopes = differentiate(owner, address, scale)
+        return Page(owner, address, scale, slopes, *grow_seeds(owner, address, np.isin(system, PULLED)))
 
 
 def grow_seeds(owner: np.ndarray, address: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Grow the tree that look-ups start from, over about ``SEEDS`` pixels of each object that is ``wanted`` ``(H, W)``.
 
-    Returns the tree ``(N, 4)`` float64 of (address, owner * SPREAD), its axes, and where its pixels are ``(N, 2)`` int64.
+    Returns the tree ``(N, 4)`` float64 of (address, owner * SPREAD), its axes, and where its pixels are ``(N, 2)``.
     """
     y, x = np.nonzero(wanted & (owner >= 0))
     owners = owner[y, x]
@@ -152,9 +157,9 @@ def grow_seeds(owner: np.ndarray, address: np.ndarray, wanted: np.ndarray) -> tu
 def bind(layer: DataLayer, objects: Sequence[SceneObject]) -> np.ndarray:
     """Return whose surface each pixel shows, ``(H, W)`` int32.
 
-    The place in ``objects``; ``len(objects)`` on the sky; one more where the object is not in the list; ``NOBODY`` where several
-    layers mix. An object is told by its Random; where that is not in the list, or the file has none, by its pass
-    index if a single object has it.
+    The place in ``objects``; ``len(objects)`` on the sky; one more where the object is not in the list; ``NOBODY``
+    where several layers mix. An object is told by its Random; where that is not in the list, or the file has none, by
+    its pass index if a single object has it.
     """
     listed: dict[int, list[int]] = defaultdict(list)
     for number, entry in enumerate(objects):

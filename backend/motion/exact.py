@@ -6,32 +6,38 @@ from typing import Any
 
 import numpy as np
 
-from .addresses import PULLED, AddressBook, System
+from .addresses import AddressBook, System
 from .cache import Cache
 from .correspondence import Correspondence, checked, compose, identity, nothing
 from .geometry import SceneGeometry
+from .stability import Stability
 from .vectors import neighbour_flow
 
 CACHE = 512 << 20  # bytes of correspondences kept
 
 
 class ExactMotion:
-    """Motion of a rendered scene, from its data layer, cameras and object matrices."""
+    """Motion of a rendered scene, from its data layer, cameras and object matrices.
+
+    Neighbours are joined by the Vector pass. Over longer gaps rigid objects and the sky are pushed by matrices,
+    deforming ones looked up by their surface address, and only what has no stable address is chained. A point is
+    visible where the target shows its address.
+    """
 
     def __init__(self, scene: SceneGeometry) -> None:
         self.scene = scene
         self.book = AddressBook(scene)
+        self.stability = Stability(scene, self.book)
         self._pairs: Cache[tuple[int, int], Correspondence] = Cache(CACHE, self._pair)
         self._chains: Cache[tuple[int, int], Correspondence] = Cache(CACHE, self._chain)
-        self.systems = np.array([System.MATRICES if o.rigid else System.GENERATED for o in scene.objects]+[System.MATRICES, System.VECTORS], np.int8)
 
     def pair(self, i: int, j: int) -> Correspondence:
         """Return the correspondence between two frames of the shot; nothing is valid across a cut."""
         return self._pairs.get((i, j))
 
     def describe(self) -> dict[str, Any]:
-        """Say where each object's motion comes from."""
-        return {"source": "exact", "objects": {}}
+        """Say where each object's motion comes from, and why where it is not the best source."""
+        return {"source": "exact", "vector": self.stability.vector_reason, "objects": self.stability.describe()}
 
     def _pair(self, key: tuple[int, int]) -> Correspondence:
         i, j = key
@@ -39,17 +45,16 @@ class ExactMotion:
             return identity(self.scene.size)
         if not self.scene.same_take(i, j):
             return nothing(self.scene.size)
-        systems = self.systems
-        flow = self.book.flow(i, j, systems)
+        systems = self.stability.systems(i)
         owner = self.book.page(i, systems).owner
-        system = np.where(owner >= 0, systems[owner], System.UNKNOWN)
-        if abs(i - j) == 1 and not self.scene.vector_reason:
+        flow = self.book.flow(i, j, systems)
+        if abs(i - j) == 1 and not self.stability.vector_reason:
             vector = neighbour_flow(self.scene.layer(i), j - i)
-            better = np.isin(system, PULLED) & np.isfinite(vector).all(-1)
+            better = (owner >= 0) & ~self.stability.changing[owner] & np.isfinite(vector).all(-1)
             flow[better] = vector[better]
         valid, strict = self.book.agreement(i, j, flow, systems)
         found = Correspondence(np.nan_to_num(flow), valid.astype(np.float32), strict)
-        chained = system == System.VECTORS
+        chained = (systems == System.VECTORS)[owner] & (owner >= 0)
         if not chained.any():
             return found
         chain = self._chains.get((i, j))
@@ -60,10 +65,10 @@ class ExactMotion:
         )
 
     def _chain(self, key: tuple[int, int]) -> Correspondence:
+        """Chain the Vector pass of every frame between, for what has no stable address."""
         i, j = key
         step = 1 if j > i else -1
         if j - step != i:
             return compose(self._chains.get((i, j - step)), self._chains.get((j - step, j)))
-        owners = [self.book.page(frame, self.systems).owner for frame in (i, j)]
         there, back = neighbour_flow(self.scene.layer(i), step), neighbour_flow(self.scene.layer(j), -step)
-        return checked(there, back, *owners)
+        return checked(there, back, *(self.book.page(f, self.stability.systems(f)).owner for f in (i, j)))

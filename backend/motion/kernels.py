@@ -1,9 +1,9 @@
 """The per-pixel loops of the address book, compiled by numba.
 
 A *page* is one frame seen as addresses: ``owner`` ``(H, W)`` int32 says whose surface a pixel shows (-1: nobody's),
-``address`` ``(H, W, 3)`` float32 which point of it, ``scale`` ``(H, W)`` float32 a factor that makes ``scale * address``
-and ``scale`` linear in the image on a plane (1 / depth under perspective). With them the image position of address q
-is the root of g(p) = scale(p) (address(p) - q), which is linear on every planar facet, so that one Newton step is exact.
+``address`` ``(H, W, 3)`` float32 which point of it, ``scale`` ``(H, W)`` float32 a factor that makes
+``scale * address`` and ``scale`` linear in the image on a plane (1 / depth under perspective). The image position of
+address q is then the root of g(p) = scale(p) (address(p) - q), linear on every planar facet: one Newton step is exact.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from numba import njit
 
 from .tree import nearest
 
-STEPS = 16  # of one walk
-LEAP = 32.0  # px, the longest step
+STEPS = 8  # of one walk
+LEAP = 8.0  # px, the longest step
 REACH = 1.0  # px beyond the outermost pixel of a surface that it is followed
+ON_PLANE = 1e-5  # squared footprints off a facet's plane that are rounding
+Point = tuple[float, float, float]
 SPREAD = 1e6  # keeps the seeds of different owners apart in the tree
 
 
@@ -23,8 +25,8 @@ SPREAD = 1e6  # keeps the seeds of different owners apart in the tree
 def push(address: np.ndarray, owner: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     """Project every pixel's address by its owner's matrix.
 
-    ``matrices`` is ``(owners, 4, 4)`` float64, address to clip space, NaN where an owner cannot be pushed. Returns the flow
-    ``(H, W, 2)`` float32 in pixels, NaN where there is none or the point is behind the camera.
+    ``matrices`` is ``(owners, 4, 4)`` float64, address to clip space, NaN where an owner cannot be pushed. Returns the
+    flow ``(H, W, 2)`` float32 in pixels, NaN where there is none or the point is behind the camera.
     """
     height, width = owner.shape
     flow = np.full((height, width, 2), np.nan, np.float32)
@@ -45,7 +47,10 @@ def push(address: np.ndarray, owner: np.ndarray, matrices: np.ndarray) -> np.nda
 
 @njit(cache=True)
 def transform(points: np.ndarray, owner: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """Apply each owner's affine matrix ``(owners, 3, 4)`` to its pixels' ``points`` ``(H, W, 3)``; float32, NaN elsewhere."""
+    """Apply each owner's affine matrix ``(owners, 3, 4)`` to its pixels' ``points`` ``(H, W, 3)``.
+
+    Returns ``(H, W, 3)`` float32, NaN where a pixel has no owner.
+    """
     height, width = owner.shape
     out = np.full((height, width, 3), np.nan, np.float32)
     for y in range(height):
@@ -57,37 +62,72 @@ def transform(points: np.ndarray, owner: np.ndarray, matrices: np.ndarray) -> np
     return out
 
 
-@njit(cache=True, inline="always")
-def _residual(address, scale, x, y, q):  # noqa: ANN001, ANN202
+@njit(cache=True)
+def differentiate(owner: np.ndarray, address: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return the slopes of g at every pixel's own address, ``(H, W, 6)`` float32: three along x, three along y.
+
+    Each is the flatter of the two one-sided differences within the same owner (the steeper one may cross a seam or a
+    fold), 0 where there is no neighbour on either side.
+    """
+    height, width = owner.shape
+    slopes = np.zeros((height, width, 6), np.float32)
+    for y in range(height):
+        for x in range(width):
+            if owner[y, x] < 0:
+                continue
+            q = _address(address, x, y)
+            for axis in range(2):
+                dx, dy = 1 - axis, axis
+                a, b = _side(owner, address, scale, x, y, dx, dy, q), _side(owner, address, scale, x, y, -dx, -dy, q)
+                flatter = a if _square(a) <= _square(b) else (-b[0], -b[1], -b[2])
+                if _square(flatter) < np.inf:
+                    slopes[y, x, 3 * axis], slopes[y, x, 3 * axis + 1], slopes[y, x, 3 * axis + 2] = flatter
+    return slopes
+
+
+@njit(cache=True)
+def _address(address: np.ndarray, x: int, y: int) -> Point:
+    return np.float64(address[y, x, 0]), np.float64(address[y, x, 1]), np.float64(address[y, x, 2])
+
+
+@njit(cache=True)
+def _square(a: Point) -> float:
+    return a[0] * a[0] + a[1] * a[1] + a[2] * a[2]
+
+
+@njit(cache=True)
+def _residual(address: np.ndarray, scale: np.ndarray, x: int, y: int, q: Point) -> Point:
     s = np.float64(scale[y, x])
     return s * (address[y, x, 0] - q[0]), s * (address[y, x, 1] - q[1]), s * (address[y, x, 2] - q[2])
 
 
 @njit(cache=True)
-def _slope(owner, address, scale, x, y, dx, dy, q, side):  # noqa: ANN001, ANN202
-    """Difference of g along one axis: on the wanted side (+1, -1), or on the flatter one (0), if a neighbour is there."""
-    height, width = owner.shape
-    o = owner[y, x]
-    g = _residual(address, scale, x, y, q)
-    best, steepness = (0.0, 0.0, 0.0), np.inf
-    for s in (1, -1):
-        u, v = x + s * dx, y + s * dy
-        if 0 <= u < width and 0 <= v < height and owner[v, u] == o:
-            h = _residual(address, scale, u, v, q)
-            d = (s * (h[0] - g[0]), s * (h[1] - g[1]), s * (h[2] - g[2]))
-            n = d[0] * d[0] + d[1] * d[1] + d[2] * d[2]
-            if s == side:
-                n *= 1 / 9.0  # preferred, unless three times as steep: that is a seam or a fold
-            if n < steepness:
-                best, steepness = d, n
-    return best
+def _side(
+    owner: np.ndarray, address: np.ndarray, scale: np.ndarray, x: int, y: int, dx: int, dy: int, q: Point
+) -> Point:
+    """Difference of g towards one neighbour; infinite where that shows something else."""
+    u, v = x + dx, y + dy
+    if u < 0 or v < 0 or u >= owner.shape[1] or v >= owner.shape[0] or owner[v, u] != owner[y, x]:
+        return np.inf, np.inf, np.inf
+    g, h = _residual(address, scale, x, y, q), _residual(address, scale, u, v, q)
+    return h[0] - g[0], h[1] - g[1], h[2] - g[2]
 
 
 @njit(cache=True)
-def _solve(g, cx, cy):  # noqa: ANN001, ANN202
-    """Least-squares root of g + cx dx + cy dy, and what is left of g there."""
-    xx = cx[0] * cx[0] + cx[1] * cx[1] + cx[2] * cx[2]
-    yy = cy[0] * cy[0] + cy[1] * cy[1] + cy[2] * cy[2]
+def _edge(
+    owner: np.ndarray, address: np.ndarray, scale: np.ndarray, x: int, y: int, dx: int, dy: int, q: Point
+) -> Point:
+    """Difference of g towards one neighbour; infinite if only the other side has one, 0 on a surface one pixel wide."""
+    edge = _side(owner, address, scale, x, y, dx, dy, q)
+    if edge[0] == np.inf and _side(owner, address, scale, x, y, -dx, -dy, q)[0] == np.inf:
+        return 0.0, 0.0, 0.0
+    return edge
+
+
+@njit(cache=True)
+def _solve(g: Point, cx: Point, cy: Point) -> tuple[float, float, float, float]:
+    """Least-squares root of g + cx dx + cy dy; returns dx, dy, the square left of g there, and that of a footprint."""
+    xx, yy = _square(cx), _square(cy)
     xy = cx[0] * cy[0] + cx[1] * cy[1] + cx[2] * cy[2]
     bx = -(cx[0] * g[0] + cx[1] * g[1] + cx[2] * g[2])
     by = -(cy[0] * g[0] + cy[1] * g[1] + cy[2] * g[2])
@@ -96,91 +136,149 @@ def _solve(g, cx, cy):  # noqa: ANN001, ANN202
         dx, dy = (bx * yy - by * xy) / determinant, (by * xx - bx * xy) / determinant
     else:
         dx, dy = (bx / xx if xx > 0 else 0.0), (by / yy if yy > 0 and xx == 0 else 0.0)
-    left = 0.0
-    for k in range(3):
-        left += (g[k] + cx[k] * dx + cy[k] * dy) ** 2
-    return dx, dy, left, (xx + yy) / 2
+    left = (g[0] + cx[0] * dx + cy[0] * dy, g[1] + cx[1] * dx + cy[1] * dy, g[2] + cx[2] * dx + cy[2] * dy)
+    return dx, dy, _square(left), (xx + yy) / 2
 
 
 @njit(cache=True)
-def _nearest_owned(owner, x, y, o):  # noqa: ANN001, ANN202
-    """The pixel nearest to (x, y) of owner ``o`` within 1 px, or -1."""
-    height, width = owner.shape
+def _nearest_owned(owner: np.ndarray, px: float, py: float, o: int) -> tuple[int, int]:
+    """Find the pixel of owner ``o`` nearest to (px, py), at most 1.5 px away on either axis, else (-1, -1)."""
+    x, y = int(np.rint(px)), int(np.rint(py))
+    if owner[y, x] == o:
+        return x, y
     best, found = 9.0, (-1, -1)
-    for v in range(max(int(y) - 1, 0), min(int(y) + 3, height)):
-        for u in range(max(int(x) - 1, 0), min(int(x) + 3, width)):
-            d = (u - x) ** 2 + (v - y) ** 2
+    for v in range(max(y - 1, 0), min(y + 2, owner.shape[0])):
+        for u in range(max(x - 1, 0), min(x + 2, owner.shape[1])):
+            d = (u - px) ** 2 + (v - py) ** 2
             if owner[v, u] == o and d < best:
                 best, found = d, (u, v)
     return found
 
 
 @njit(cache=True)
-def _walk(owner, address, scale, o, q, px, py):  # noqa: ANN001, ANN202
-    """Walk from (px, py) to the root of g on the surface of ``o``; returns (found, x, y)."""
+def _settle(
+    owner: np.ndarray, address: np.ndarray, scale: np.ndarray, x: int, y: int, q: Point, dx: float, dy: float
+) -> tuple[bool, float, float]:
+    """Find the root of g beside pixel (x, y), about (dx, dy) away, on the facet that holds it.
+
+    A pixel and two of its neighbours span a plane in address space. Of all such corners the one whose plane is nearest
+    to q is on q's facet, and its answer is exact; corners around the root come first. Returns (found, x, y).
+    """
     height, width = owner.shape
+    best, result = np.inf, (False, 0.0, 0.0)
+    ahead = (1 if dx > 0 else -1, 1 if dy > 0 else -1)
+    for ring in range(4):
+        u, v = x + (ring & 1) * ahead[0], y + (ring >> 1) * ahead[1]
+        if u < 0 or v < 0 or u >= width or v >= height or owner[v, u] != owner[y, x]:
+            continue
+        g = _residual(address, scale, u, v, q)
+        for corner in range(4):
+            sx, sy = ahead[0] * (1 - 2 * (corner & 1)), ahead[1] * (1 - (corner & 2))
+            cx, cy = _edge(owner, address, scale, u, v, sx, 0, q), _edge(owner, address, scale, u, v, 0, sy, q)
+            if cx[0] == np.inf or cy[0] == np.inf:
+                continue
+            ex, ey, left, footprint = _solve(g, cx, cy)
+            px, py = u + sx * ex, v + sy * ey
+            if left <= footprint and left < best * footprint and abs(px - x) <= REACH and abs(py - y) <= REACH:
+                best, result = left / footprint, (True, px, py)
+            if best < ON_PLANE:
+                return result
+    return result
+
+
+@njit(cache=True)
+def _walk(
+    owner: np.ndarray, address: np.ndarray, scale: np.ndarray, slopes: np.ndarray,
+    o: int, q: Point, px: float, py: float,
+) -> tuple[bool, float, float]:  # fmt: skip
+    """Walk by Newton steps from (px, py) to the root of g on the surface of ``o``; returns (found, x, y)."""
+    right, bottom = owner.shape[1] - 1.0, owner.shape[0] - 1.0
     before = (-1, -1)
-    here = _nearest_owned(owner, min(max(px, 0.0), width - 1.0), min(max(py, 0.0), height - 1.0), o)
+    here = _nearest_owned(owner, min(max(px, 0.0), right), min(max(py, 0.0), bottom), o)
     for _ in range(STEPS):
         if here[0] < 0:
-            return False, 0.0, 0.0
+            break
         x, y = here
-        g = _residual(address, scale, x, y, q)
-        cx = _slope(owner, address, scale, x, y, 1, 0, q, 0)
-        cy = _slope(owner, address, scale, x, y, 0, 1, q, 0)
-        dx, dy, left, footprint = _solve(g, cx, cy)
-        px = min(max(x + min(max(dx, -LEAP), LEAP), 0.0), width - 1.0)
-        py = min(max(y + min(max(dy, -LEAP), LEAP), 0.0), height - 1.0)
-        there = _nearest_owned(owner, px, py, o)
-        if there == here or there == before:
-            cx = _slope(owner, address, scale, x, y, 1, 0, q, 1 if dx > 0 else -1)
-            cy = _slope(owner, address, scale, x, y, 0, 1, q, 1 if dy > 0 else -1)
-            dx, dy, left, footprint = _solve(g, cx, cy)
-            return left <= footprint and abs(dx) <= REACH and abs(dy) <= REACH, x + dx, y + dy
+        c = slopes[y, x]
+        dx, dy, _, _ = _solve(_residual(address, scale, x, y, q), (c[0], c[1], c[2]), (c[3], c[4], c[5]))
+        px, py = x + min(max(dx, -LEAP), LEAP), y + min(max(dy, -LEAP), LEAP)
+        there = _nearest_owned(owner, min(max(px, 0.0), right), min(max(py, 0.0), bottom), o)
+        if there in (here, before):
+            if abs(dx) > 2 * REACH or abs(dy) > 2 * REACH:
+                break
+            return _settle(owner, address, scale, x, y, q, dx, dy)
         before, here = here, there
     return False, 0.0, 0.0
 
 
 @njit(cache=True)
+def _beside(flow: np.ndarray, owner: np.ndarray, x: int, y: int, turn: int, k: int) -> tuple[bool, float, float]:
+    """Say where pixel (x, y) would be if it moved like the ``k``-th of its neighbours that a sweep passed before it."""
+    u, v = x + turn * (k - 1 if k < 2 else 1), y - turn * min(k, 1)
+    if u < 0 or v < 0 or u >= owner.shape[1] or v >= owner.shape[0] or owner[v, u] != owner[y, x]:
+        return False, 0.0, 0.0
+    return not np.isnan(flow[v, u, 0]), x + np.float64(flow[v, u, 0]), y + np.float64(flow[v, u, 1])
+
+
+@njit(cache=True)
 def pull(
     owner_i: np.ndarray, address_i: np.ndarray, wanted: np.ndarray,
-    owner: np.ndarray, address: np.ndarray, scale: np.ndarray,
+    owner: np.ndarray, address: np.ndarray, scale: np.ndarray, slopes: np.ndarray,
     tree: np.ndarray, axes: np.ndarray, places: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
     """Find the addresses of frame i in the page of frame j (exact-motion 1.1, "pull").
 
-    ``wanted`` ``(owners,)`` bool says whose pixels to look up. A look-up starts from the answer of a pixel beside it, else from the
-    nearest seed: ``tree`` and ``axes`` (``tree.grow``) hold (address, owner * SPREAD) of some pixels of j, ``places``
-    ``(N, 2)`` where they are. Returns the flow ``(H, W, 2)`` float32 in pixels, NaN where an address is not found.
+    ``wanted`` ``(owners,)`` bool says whose pixels to look up. A look-up starts from the answer of a pixel beside it,
+    else, once in 2 x 2 pixels, from the nearest seed: ``tree`` and ``axes`` (``tree.grow``) hold (address, owner *
+    SPREAD) of some pixels of j, ``places`` ``(N, 2)`` where they are; a sweep back fills what the first one left.
+    Returns the flow ``(H, W, 2)`` float32 in pixels, NaN where an address is not found.
     """
     height, width = owner_i.shape
     flow = np.full((height, width, 2), np.nan, np.float32)
     query = np.empty(4)
-    for y in range(height):
-        for x in range(width):
-            o = owner_i[y, x]
-            if o < 0 or not wanted[o]:
-                continue
-            q = (np.float64(address_i[y, x, 0]), np.float64(address_i[y, x, 1]), np.float64(address_i[y, x, 2]))
-            found, px, py = False, 0.0, 0.0
-            for dx, dy in ((-1, 0), (0, -1), (1, -1)):
-                u, v = x + dx, y + dy
-                if not found and 0 <= u < width and v >= 0 and owner_i[v, u] == o and not np.isnan(flow[v, u, 0]):
-                    found, px, py = _walk(owner, address, scale, o, q, x + flow[v, u, 0], y + flow[v, u, 1])
-            if not found:
-                query[0], query[1], query[2], query[3] = q[0], q[1], q[2], o * SPREAD
-                seed = nearest(tree, axes, query)
-                if seed >= 0:
-                    found, px, py = _walk(owner, address, scale, o, q, places[seed, 0], places[seed, 1])
-            if found:
-                flow[y, x, 0], flow[y, x, 1] = px - x, py - y
+    for step in range(2 * height * width):
+        turn, at = (1, step) if step < height * width else (-1, 2 * height * width - 1 - step)
+        y, x = at // width, at % width
+        o = owner_i[y, x]
+        if o < 0 or not wanted[o] or not np.isnan(flow[y, x, 0]):
+            continue
+        q = _address(address_i, x, y)
+        found, px, py = False, 0.0, 0.0
+        for k in range(3):
+            known, start_x, start_y = _beside(flow, owner_i, x, y, turn, k)
+            if known and not found:
+                found, px, py = _walk(owner, address, scale, slopes, o, q, start_x, start_y)
+        asked = (x % 2 == 0 and y % 2 == 0) or owner_i[y - y % 2, x - x % 2] != o
+        if asked and turn > 0 and not found:
+            query[0], query[1], query[2], query[3] = q[0], q[1], q[2], o * SPREAD
+            seed = nearest(tree, axes, query)
+            if seed >= 0:
+                found, px, py = _walk(owner, address, scale, slopes, o, q, places[seed, 0], places[seed, 1])
+        if found:
+            flow[y, x, 0], flow[y, x, 1] = px - x, py - y
     return flow
 
 
 @njit(cache=True)
+def _shows(
+    owner: np.ndarray, address: np.ndarray, scale: np.ndarray, slopes: np.ndarray,
+    u: int, v: int, o: int, q: Point, px: float, py: float, tolerance: float,
+) -> bool:  # fmt: skip
+    """Tell whether pixel (u, v), carried along its surface to (px, py), shows address ``q`` of ``o``."""
+    if owner[v, u] != o:
+        return False
+    g, c = _residual(address, scale, u, v, q), slopes[v, u]
+    left, footprint = 0.0, 0.0
+    for k in range(3):
+        left += (g[k] + c[k] * (px - u) + c[k + 3] * (py - v)) ** 2
+        footprint += (c[k] * c[k] + c[k + 3] * c[k + 3]) / 2
+    return left <= footprint * tolerance * tolerance
+
+
+@njit(cache=True)
 def agree(
-    flow: np.ndarray, owner_i: np.ndarray, address_i: np.ndarray, owner: np.ndarray, address: np.ndarray,
-    scale: np.ndarray, tolerance: float,
+    flow: np.ndarray, owner_i: np.ndarray, address_i: np.ndarray,
+    owner: np.ndarray, address: np.ndarray, scale: np.ndarray, slopes: np.ndarray, tolerance: float,
 ) -> np.ndarray:  # fmt: skip
     """Judge a flow by the addresses at its target (exact-motion 1.1, "occlusion").
 
@@ -197,23 +295,13 @@ def agree(
             px, py = x + np.float64(flow[y, x, 0]), y + np.float64(flow[y, x, 1])
             if o < 0 or not (-0.5 <= px <= width - 0.5 and -0.5 <= py <= height - 0.5):
                 continue
-            q = (np.float64(address_i[y, x, 0]), np.float64(address_i[y, x, 1]), np.float64(address_i[y, x, 2]))
+            q = _address(address_i, x, y)
             some, every = False, 0 <= px <= width - 1 and 0 <= py <= height - 1
             x0, y0 = int(np.floor(px)), int(np.floor(py))
             for v in range(max(y0, 0), min(y0 + 2, height)):
                 for u in range(max(x0, 0), min(x0 + 2, width)):
-                    if (1 - abs(px - u)) * (1 - abs(py - v)) < 1e-4:
-                        continue
-                    good = owner[v, u] == o
-                    if good:
-                        g = _residual(address, scale, u, v, q)
-                        cx = _slope(owner, address, scale, u, v, 1, 0, q, 0)
-                        cy = _slope(owner, address, scale, u, v, 0, 1, q, 0)
-                        left, footprint = 0.0, 0.0
-                        for k in range(3):
-                            left += (g[k] + cx[k] * (px - u) + cy[k] * (py - v)) ** 2
-                            footprint += (cx[k] ** 2 + cy[k] ** 2) / 2
-                        good = left <= footprint * tolerance * tolerance
-                    some, every = some or good, every and good
+                    if (1 - abs(px - u)) * (1 - abs(py - v)) > 1e-4:
+                        good = _shows(owner, address, scale, slopes, u, v, o, q, px, py, tolerance)
+                        some, every = some or good, every and good
             verdict[y, x] = 3 if some and every else 1 if some else 0
     return verdict

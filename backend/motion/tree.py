@@ -13,8 +13,8 @@ DEPTH = 64  # more than log2 of any number of points
 def grow(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Order ``points`` ``(N, D)`` as a tree.
 
-    Returns ``order`` ``(N,)`` int64, so that ``points[order]`` is the tree, and ``axes`` ``(N,)`` int8: of every range of more than
-    ``LEAF`` points the middle one splits the rest along ``axes[middle]``.
+    Returns ``order`` ``(N,)`` int64, so that ``points[order]`` is the tree, and ``axes`` ``(N,)`` int8: of every range
+    of more than ``LEAF`` points the middle one splits the rest along ``axes[middle]``.
     """
     order = np.arange(len(points))
     axes = np.zeros(len(points), np.int8)
