@@ -9,6 +9,7 @@ job is there, which is all that the benchmark needs.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,10 +31,11 @@ from extension import load_extension  # noqa: E402
 
 def main(only_shots: bool) -> int:
     """Make the demo and return the exit status."""
-    tempera = load_extension()
-    DEMO.mkdir(exist_ok=True)
-    if only_shots and (DEMO / "job" / "state.json").is_file() and "done" in (DEMO / "job" / "state.json").read_text():
+    if only_shots and (DEMO / "job" / "report.json").is_file():
         return 0
+    tempera = load_extension()
+    shutil.rmtree(DEMO, ignore_errors=True)
+    DEMO.mkdir()
     started = time.monotonic()
     bpy.ops.tempera.build_demo()
     scene = bpy.data.scenes["Tempera Demo"]
