@@ -165,6 +165,11 @@ def test_single_files_and_adapters_that_do_not_fit_are_refused(sd_folder: Path, 
     save_file(weights, tmp_path / "lacking.safetensors")
     with pytest.raises(UserError, match="Choose a base of its family"):
         open_model(tmp_path / "lacking.safetensors", extras=Extras(base=sd_folder))
+    weights = load_file(path)
+    weights["model.diffusion_model.out.2.bias"][0] = float("inf")
+    save_file(weights, tmp_path / "infinite.safetensors")
+    with pytest.raises(UserError, match="is not a number everywhere"):
+        open_model(tmp_path / "infinite.safetensors", extras=Extras(base=sd_folder))
     pickled = tmp_path / "model.ckpt"
     pickled.write_bytes(b"\x80\x04.")
     for extras, source in (

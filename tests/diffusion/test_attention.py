@@ -112,6 +112,26 @@ def test_a4_the_halves_of_guidance_have_banks_of_their_own(control: AttentionCon
         denoise(x, step=2)  # another timestep
 
 
+def test_attending_takes_the_place_of_oneself_unless_asked_otherwise(
+    control: AttentionControl, denoise: Callable
+) -> None:
+    """To a frame that looks only at another, its own keys do not count: one more copy of them changes nothing."""
+    x, other, both = latents(1), TokenBank(), TokenBank()
+    with control.record(other):
+        denoise(latents(2))
+    with control.record(both):
+        denoise(latents(1), first=1)
+        denoise(latents(2), first=2)
+    with control.attend(other, layers="down_blocks.0.attentions.0"):
+        alone = denoise(x)
+    with control.attend(other, own=True, layers="down_blocks.0.attentions.0"):
+        beside = denoise(x)
+    with control.attend(both, layers="down_blocks.0.attentions.0"):
+        recorded = denoise(x)
+    assert (beside - recorded).abs().max() <= 1e-5
+    assert (alone - beside).abs().max() > 1e-4
+
+
 def test_attending_leaves_other_layers_alone(control: AttentionControl, denoise: Callable) -> None:
     bank = TokenBank()
     with control.record(bank, layers="up_blocks.3"):

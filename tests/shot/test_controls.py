@@ -32,9 +32,9 @@ def layer(depth: np.ndarray | None = None, **changes: np.ndarray) -> DataLayer:
 
 
 def camera(x: tuple = (1, 0, 0), y: tuple = (0, 1, 0), z: tuple = (0, 0, 1), kind: str = "PERSP") -> Camera:
-    """Return a camera whose right, up and backward axes are ``x``, ``y`` and ``z`` in the world, scaled by 3."""
+    """Return a camera whose right, up and backward axes are ``x``, ``y`` and ``z`` in the world, scaled unevenly."""
     matrix = np.eye(4)
-    matrix[:3, :3] = np.array([x, y, z]).T * 3.0
+    matrix[:3, :3] = np.array([x, y, z]).T * (1.0, 2.0, 3.0)
     return Camera("Camera", kind, matrix, np.eye(4))
 
 
@@ -81,6 +81,11 @@ def test_the_sky_is_far_and_does_not_widen_the_range() -> None:
 )
 def test_normals_are_seen_from_the_camera(axes: dict, colour: tuple) -> None:
     assert np.allclose(normals(layer(), camera(**axes))[10, 10], colour, atol=1e-6)
+
+
+def test_a_scaled_camera_sees_oblique_normals_right() -> None:
+    oblique = layer(normal=np.zeros((*SIZE, 3), np.float32) + np.float32([0.6, 0.0, 0.8]))
+    assert np.allclose(normals(oblique, camera())[5, 5], (0.2, 0.5, 0.9), atol=1e-6)
 
 
 def test_the_sky_faces_the_viewer() -> None:
