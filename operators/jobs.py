@@ -23,14 +23,16 @@ def find_job(context: bpy.types.Context, folder: str) -> Job:
     UserError when there is no such job.
     """
     here = session.current()
-    if folder:
-        path = Path(bpy.path.abspath(folder)).absolute()
-        files = JobFolder.open(path)
-        scene = bpy.data.scenes.get(str(files.source.get("scene"))) or panel_scene(context)
-        return here.find(path) or here.add(files, scene)
-    if not here.jobs:
-        raise UserError("There is no job yet. Stylize something first.")
-    return next((job for job in here.jobs if job.active), here.jobs[-1])
+    if not folder:
+        if not here.jobs:
+            raise UserError("There is no job yet. Stylize something first.")
+        return next((job for job in here.jobs if job.active), here.jobs[-1])
+    path = Path(bpy.path.abspath(folder)).absolute()
+    known = here.find(path)
+    if known is not None:
+        return known
+    files = JobFolder.open(path)
+    return here.add(files, bpy.data.scenes.get(str(files.source.get("scene"))) or panel_scene(context))
 
 
 class OfOneJob:
@@ -104,7 +106,7 @@ class TEMPERA_OT_show_result(OfOneJob, bpy.types.Operator):
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         """Not while Blender renders, which would not survive it."""
-        if bpy.app.is_job_running("RENDER"):
+        if session.rendering():
             cls.poll_message_set("Blender is rendering. Wait until it is done.")
             return False
         return True
@@ -140,7 +142,8 @@ class TEMPERA_OT_remove_job(OfOneJob, bpy.types.Operator):
     def act(self, _context: bpy.types.Context, job: Job) -> None:
         """Remove the job."""
         session.current().forget(job)
-        job.files.remove()
+        if job.folder.exists():
+            job.files.remove()
         if job.scene:
             timeline.remove(job.scene, job.files)
 

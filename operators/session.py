@@ -122,7 +122,7 @@ class Job:
         UserError with the reason when the job failed.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        while self.active or self.stale:
+        while self.active or (self.stale and not rendering()):
             self._session.tick()
             if end is not None and time.monotonic() >= end:
                 break
@@ -268,6 +268,7 @@ class Session:
     def __init__(self) -> None:
         self.jobs: list[Job] = []
         self._worker: Worker | None = None
+        self._log: Path | None = None  # takes the worker's words
         self._running: Job | None = None
 
     def find(self, folder: Path) -> Job | None:
@@ -352,7 +353,9 @@ class Session:
             return
         try:
             if self._worker is None:
-                self._worker = start_worker()
+                python = worker_python(preferences().worker_python)
+                self._log = user_folder() / f"worker-{os.getpid()}.log"
+                self._worker = Worker.start(python, _ROOT, self._log)
             self._worker.send(messages.Run(str(job.folder)))
         except UserError as error:
             self._lose_worker()
@@ -373,7 +376,7 @@ class Session:
     def _show_next(self) -> None:
         """Bring at most one strip up to date, and none while Blender renders, which would not survive it."""
         job = next((job for job in self.jobs if job.stale), None)
-        if job is not None and not bpy.app.is_job_running("RENDER"):
+        if job is not None and not rendering():
             job.show()
 
     def wake(self) -> None:
@@ -397,18 +400,9 @@ class Session:
             if job.active:
                 job.drop_capture()
                 job.rest("cancelled", "Stopped when Tempera was switched off. Resume to go on.")
-        self._worker = self._running = None
-        worker_log().unlink(missing_ok=True)
-
-
-def worker_log() -> Path:
-    """Return what takes the words of this Blender's worker."""
-    return user_folder() / f"worker-{os.getpid()}.log"
-
-
-def start_worker() -> Worker:
-    """Start a worker process; UserError when its Python is missing or does not start."""
-    return Worker.start(worker_python(preferences().worker_python), _ROOT, worker_log())
+        if self._log is not None:
+            self._log.unlink(missing_ok=True)
+        self._worker = self._running = self._log = None
 
 
 _session = Session()
@@ -419,9 +413,16 @@ def current() -> Session:
     return _session
 
 
+def rendering() -> bool:
+    """Return whether Blender renders: the sequencer must not be changed under it."""
+    return bpy.app.is_job_running("RENDER")
+
+
 def redraw() -> None:
     """Draw again what shows jobs."""
     for window in bpy.context.window_manager.windows:
+        with bpy.context.temp_override(window=window):
+            window.workspace.status_text_set_internal(None)  # the only way to have the status bar drawn again
         for area in window.screen.areas:
             if area.type in {"PROPERTIES", "SEQUENCE_EDITOR"}:
                 for region in area.regions:

@@ -69,6 +69,7 @@ def place(scene: bpy.types.Scene, job: JobFolder, frames: Sequence[int], finishe
     first = str(job.frame_path(frames[0]))
     strip = strips(owner).new_image(job.name, first, channel, frames[0], fit_method="FIT")
     strip.blend_type = "REPLACE"
+    strip.select = False  # the next run is not meant for this one's result
     if strip.transform.scale_x > 1.0:  # a render at a smaller percentage: pixel by pixel, which "Auto" would blur
         strip.transform.filter = "BILINEAR"
     with contextlib.suppress(TypeError):  # a studio's colour configuration may not have it: the default stands

@@ -1,5 +1,6 @@
 """What the panels share. Drawing only: everything shown is held by properties and the session already."""
 
+import textwrap
 from collections.abc import Sequence
 
 import bpy
@@ -7,7 +8,10 @@ import bpy
 from ..backend.bridge import settings
 from ..operators import session
 from ..operators.session import Job
+from ..properties import PACKAGE, preferences, worker_problem
 
+LETTER_PIXELS = 6.5  # of the interface's font, on average, at a scale of 1
+MARGIN_LETTERS = 12  # borders and icon
 ENDINGS = {"done": "CHECKMARK", "cancelled": "PANEL_CLOSE", "failed": "ERROR"}
 
 
@@ -40,20 +44,31 @@ def draw_keys(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
 
 
 def draw_problems(layout: bpy.types.UILayout, problems: Sequence[str]) -> None:
-    """Draw what keeps the run from starting, in red, the sentence broken where it ends."""
+    """Draw what keeps the run from starting, in red."""
     for problem in problems:
-        column = layout.column(align=True)
-        column.alert = True
-        lines = problem.rstrip(".").split(". ")
-        for index, line in enumerate(lines):
-            column.label(text=line, icon="BLANK1" if index else "ERROR")
+        draw_text(layout, problem, "ERROR")
+    if worker_problem(preferences().worker_python) in problems:
+        layout.operator("preferences.addon_show", text="Open Preferences", icon="PREFERENCES").module = PACKAGE
+
+
+def draw_text(layout: bpy.types.UILayout, text: str, icon: str = "BLANK1") -> None:
+    """Draw sentences in lines that fit the region, in red beside the icon "ERROR"."""
+    column = layout.column(align=True)
+    column.alert = icon == "ERROR"
+    pixels = LETTER_PIXELS * bpy.context.preferences.system.ui_scale
+    letters = max(20, int(bpy.context.region.width / pixels) - MARGIN_LETTERS)
+    for index, line in enumerate(textwrap.wrap(text, letters)):
+        column.label(text=line, icon="BLANK1" if index else icon)
 
 
 def draw_jobs(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
-    """Draw this session's jobs of the scene, the last one first."""
-    for job in reversed(session.current().jobs):
-        if job.scene == scene:
-            draw_job(layout.box(), job)
+    """Draw this session's jobs of the scene, the last one first, and what the scene does to their colours."""
+    jobs = [job for job in session.current().jobs if job.scene == scene]
+    for job in reversed(jobs):
+        draw_job(layout.box(), job)
+    view = scene.view_settings.view_transform
+    if jobs and view != "Standard":
+        draw_text(layout, f"The sequencer shows strips through {view} too. Standard shows them as they are.", "INFO")
 
 
 def draw_job(layout: bpy.types.UILayout, job: Job) -> None:
@@ -61,7 +76,9 @@ def draw_job(layout: bpy.types.UILayout, job: Job) -> None:
     folder = str(job.folder)
     row = layout.row(align=True)
     if job.active:
-        draw_progress(row, job)
+        row.label(text=job.name)
+        draw_cancel(row, job)
+        layout.progress(factor=job.progress, text=doing(job))
         return
     row.label(text=job.name, icon=ENDINGS.get(job.state, "BLANK1"))
     if job.state != "done":
@@ -70,14 +87,15 @@ def draw_job(layout: bpy.types.UILayout, job: Job) -> None:
     row.operator("tempera.show_result", text="", icon="SEQUENCE").folder = folder
     row.operator("tempera.reveal_job", text="", icon="FILE_FOLDER").folder = folder
     row.operator("tempera.remove_job", text="", icon="TRASH").folder = folder
-    column = layout.column(align=True)
-    column.alert = job.state == "failed"
-    for line in filter(None, job.message.rstrip(".").split(". ")):
-        column.label(text=line)
+    if job.message:
+        draw_text(layout, job.message, "ERROR" if job.state == "failed" else "INFO")
 
 
-def draw_progress(layout: bpy.types.UILayout, job: Job) -> None:
-    """Draw a job's progress and the button that cancels it."""
-    doing = "Stopping" if job.stopping else job.note or "Waiting for its turn"
-    layout.progress(factor=job.progress, text=f"{job.name}: {doing}")
+def draw_cancel(layout: bpy.types.UILayout, job: Job) -> None:
+    """Draw the button that cancels a job."""
     layout.operator("tempera.cancel", text="", icon="X").folder = str(job.folder)
+
+
+def doing(job: Job) -> str:
+    """Return what an active job does just now."""
+    return "Stopping" if job.stopping else job.note or "Waiting for its turn"

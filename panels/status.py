@@ -12,7 +12,8 @@ def draw(header: bpy.types.Header, _context: bpy.types.Context) -> None:
     if job is not None:
         row = header.layout.row(align=True)
         row.ui_units_x = 16
-        shared.draw_progress(row, job)
+        row.progress(factor=job.progress, text=f"{job.name}: {shared.doing(job)}")
+        shared.draw_cancel(row, job)
 
 
 def register() -> None:

@@ -101,6 +101,14 @@ def test_a_job_is_removed_with_its_strip_and_folder(shot: bpy.types.Scene, exten
         bpy.ops.tempera.resume(folder=str(job.folder))
 
 
+def test_a_job_whose_folder_is_gone_can_be_removed(shot: bpy.types.Scene, extension: str) -> None:
+    bpy.ops.tempera.stylize_render()
+    job = last_job(extension)
+    shutil.rmtree(job.folder)
+    assert bpy.ops.tempera.remove_job(folder=str(job.folder)) == {"FINISHED"}
+    assert (job.strip, session(extension).jobs) == (None, [])
+
+
 def test_a_failure_is_one_sentence_in_the_report(shot: bpy.types.Scene, extension: str, tmp_path: Path) -> None:
     (tmp_path / "first.png").unlink()
     with refused(r"^Error: The key of frame 1 is missing: .*first\.png\. Save it again, or choose another file\.\n$"):

@@ -156,9 +156,9 @@ def test_when_blender_is_killed_the_worker_leaves_and_the_job_goes_on_elsewhere(
     expected = unbroken(extension)
     scene = build_scene()
     job = new_job(extension, tmp_path / "job", scene)
-    blender = subprocess.Popen(
-        [sys.executable, "-c", OTHER_BLENDER, str(Path(__file__).parent), str(job.folder)], stdout=subprocess.PIPE
-    )
+    python = [bpy.app.binary_path, "-b", "--python-expr"] if bpy.app.binary_path else [sys.executable, "-c"]
+    paths = [Path(pytest.__file__).parents[1], Path(__file__).parent, job.folder]
+    blender = subprocess.Popen([*python, OTHER_BLENDER, "--", *map(str, paths)], stdout=subprocess.PIPE)
     pid = next(int(line.split()[1]) for line in blender.stdout if line.startswith(b"worker"))
     blender.kill()
     blender.wait()
@@ -173,7 +173,7 @@ def test_when_blender_is_killed_the_worker_leaves_and_the_job_goes_on_elsewhere(
 
 OTHER_BLENDER = """
 import importlib, pathlib, sys
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[-3:-1]
 import conftest, session_kit
 class Folders:
     def mktemp(self, name):
@@ -181,7 +181,7 @@ class Folders:
 extension = next(conftest.extension.__wrapped__(Folders()))
 bridge = importlib.import_module(extension + ".backend.bridge.job")
 session = session_kit.session(extension)
-job = session.add(bridge.Job.open(pathlib.Path(sys.argv[2])), None).resume()
+job = session.add(bridge.Job.open(pathlib.Path(sys.argv[-1])), None).resume()
 session_kit.drive(job, session_kit.some_frames(job))
 print("worker", session._worker._process.pid, flush=True)
 sys.stdin.read()

@@ -31,7 +31,7 @@ def test_what_is_seen_is_what_is_on_disk(timeline: ModuleType, bridge: ModuleTyp
     scene = small_scene()
     job = captured_job(bridge, tmp_path / "Künstler 日本", range(5, 11), range(5, 11))
     strip = timeline.place(scene, job, range(5, 11), range(5, 11))
-    assert strip.blend_type == "REPLACE"
+    assert (strip.blend_type, strip.select) == ("REPLACE", False)
     assert strip.colorspace_settings.name == "sRGB"
     assert (strip.transform.scale_x, strip.transform.scale_y) == (1.0, 1.0)
     for frame in range(5, 11):
