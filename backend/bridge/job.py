@@ -23,7 +23,7 @@ import json
 import os
 import re
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,10 +200,9 @@ def write_file(path: Path, content: bytes) -> None:
     UserError when the disk is full or the folder cannot be written; nothing half-written is left behind.
     """
     with _artist_errors(path):
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        temporary = Path(name)
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with temporary.open("xb") as file:  # not mkstemp: whoever may read the folder may read its files
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())

@@ -15,21 +15,21 @@ GAP = 4  # px between pictures
 BACKGROUND = 0.12
 
 
-def contact_sheet(folder: Path, target: Path, columns: int = 6) -> None:
-    """Write a PNG to ``target`` with ``columns`` frames of the job in ``folder``, evenly spread over the shot.
+def contact_sheet(folder: Path, target: Path, count: int = 6, columns: int = 3) -> None:
+    """Write a PNG to ``target`` with ``count`` frames of the job in ``folder``, evenly spread over the shot.
 
-    The upper row shows the source, the lower one the finished frames. UserError when none is finished.
+    ``columns`` frames stand side by side, each with its source above it. UserError when none is finished.
     """
     job = Job.open(folder)
     shot = Shot.open(job.shot_folder)
     finished = job.finished()
     if not finished:
         raise UserError(f"The job {job.name} has no finished frame yet. Run it first.")
-    picks = [finished[round(i)] for i in np.linspace(0, len(finished) - 1, min(columns, len(finished)))]
-    rows = [
-        [shot.beauty(frame) for frame in picks],
-        [read_picture(job.frame_path(frame))[0] for frame in picks],
-    ]
+    picks = [finished[round(i)] for i in np.linspace(0, len(finished) - 1, min(count, len(finished)))]
+    rows = []
+    for start in range(0, len(picks), columns):
+        band = picks[start : start + columns]
+        rows += [[shot.beauty(frame) for frame in band], [read_picture(job.frame_path(frame))[0] for frame in band]]
     write_file(target, encode_png(_tiled(rows)))
 
 
