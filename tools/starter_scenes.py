@@ -1,16 +1,15 @@
-"""Renders the procedural scenes that the starter model learns from: pictures and what is in them.
+"""Renders the procedural scenes that the starter model learns from.
 
     .venv/bin/python tools/starter_scenes.py DIR [--scenes 120] [--seed 0]
 
-Writes ``DIR/renders/00012.png`` and, last, ``DIR/renders.json``: picture -> what it shows ("a windmill on a hill").
-Two views of each scene, under light of their own. Scenes that are rendered already are not rendered again.
+Writes ``DIR/renders/00012.png``: two views of each scene, under light of their own. Scenes take their contents in turn
+from CONTENTS (``backend/starter/vocabulary.py`` has the same list). What is rendered already is not rendered again.
 """
 
 from __future__ import annotations
 
 import argparse
 import colorsys
-import json
 import math
 import sys
 from collections.abc import Callable
@@ -355,13 +354,11 @@ def empty_scene() -> None:
 
 def render_scenes(folder: Path, scenes: int, seed: int) -> None:
     """Render ``scenes`` scenes; scene n depends on ``seed`` and n alone."""
-    shown: dict[str, str] = {}
     (folder / "renders").mkdir(parents=True, exist_ok=True)
     for number in range(scenes):
         build = Builder(np.random.default_rng((seed, number)))
         content = list(CONTENTS)[number % len(CONTENTS)]
         paths = [folder / "renders" / f"{number * VIEWS + view:05d}.png" for view in range(VIEWS)]
-        shown |= {path.stem: content for path in paths}
         if all(path.exists() for path in paths):
             continue
         empty_scene()
@@ -371,7 +368,6 @@ def render_scenes(folder: Path, scenes: int, seed: int) -> None:
             look(build)
             bpy.context.scene.render.filepath = str(path)
             bpy.ops.render.render(write_still=True)
-    (folder / "renders.json").write_text(json.dumps(shown, indent=1), encoding="utf-8")
 
 
 def main(arguments: list[str]) -> None:

@@ -13,8 +13,8 @@ from torch import Tensor
 Loss = Callable[[int], Tensor]
 """Step -> loss. All that is random in it comes from the step, so that a resumed run repeats an unbroken one."""
 
-WARMUP = 100
-EMA = 0.998
+WARMUP = 30
+EMA = 0.995
 
 
 class Training:

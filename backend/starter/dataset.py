@@ -2,8 +2,8 @@
 
     python -m backend.starter.dataset DIR [--variants 1] [--seed 0]
 
-Reads ``DIR/renders.json`` and ``DIR/renders`` (tools/starter_scenes.py), writes ``DIR/pairs/00012-oil-0.png``: the
-render above its painting. Renders change their colours from pair to pair, since 130 of them show few.
+Reads ``DIR/renders`` (tools/starter_scenes.py), writes ``DIR/pairs/00012-oil-0.png``: the render above its painting.
+Renders change their colours from pair to pair, since a hundred of them show few.
 """
 
 from __future__ import annotations

@@ -9,12 +9,16 @@ from pathlib import Path
 import diffusers
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.resnet import ResnetBlock2D
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from .vocabulary import LENGTH, make_tokenizer
 
 FACTOR = 4  # pixels a latent cell is wide: at 8, four channels cannot hold hatching (PSNR is in the model card)
 NATIVE = 512  # pixels
+
+# Light, red against blue, green against both: orthogonal, the two colours weighted 1.5 times.
+OPPONENT = torch.tensor([[0.577, 0.577, 0.577], [1.06, 0.0, -1.06], [0.612, -1.224, 0.612]])
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,14 @@ SIZES = {
 def make_vae(size: Size) -> AutoencoderKL:
     """Return an untrained autoencoder: 4 channels for 4x4 pixels, no attention, so that a pixel always costs alike."""
     levels = len(size.vae)
-    return AutoencoderKL(
-        block_out_channels=size.vae, layers_per_block=1, latent_channels=4, norm_num_groups=8,
+    vae = AutoencoderKL(
+        block_out_channels=size.vae, layers_per_block=1, latent_channels=4, norm_num_groups=1,
         down_block_types=("DownEncoderBlock2D",) * levels, up_block_types=("UpDecoderBlock2D",) * levels,
         mid_block_add_attention=False, sample_size=NATIVE, scaling_factor=1.0,
     )
+    _start_as_identities(vae)
+    _carry_colours(vae)
+    return vae
 
 
 def make_denoiser(size: Size) -> dict[str, torch.nn.Module]:
@@ -59,6 +66,8 @@ def make_denoiser(size: Size) -> dict[str, torch.nn.Module]:
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), **shared,
     )
     controlnet = ControlNetModel(in_channels=4, conditioning_embedding_out_channels=(16, 32, 64), **shared)
+    _start_as_identities(unet)
+    _start_as_identities(controlnet)
     tokenizer = make_tokenizer()
     text = CLIPTextConfig(
         vocab_size=len(tokenizer), hidden_size=size.text, intermediate_size=4 * size.text, projection_dim=size.text,
@@ -66,6 +75,54 @@ def make_denoiser(size: Size) -> dict[str, torch.nn.Module]:
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
     )
     return {"unet": unet, "controlnet": controlnet, "text_encoder": CLIPTextModel(text)}
+
+
+def _start_as_identities(network: torch.nn.Module) -> None:
+    """Silence the last convolution of every residual block (Zhang et al., "Fixup Initialization", ICLR 2019)."""
+    for block in network.modules():
+        if isinstance(block, ResnetBlock2D):
+            torch.nn.init.zeros_(block.conv2.weight)
+            torch.nn.init.zeros_(block.conv2.bias)
+
+
+@torch.no_grad()
+def _carry_colours(vae: AutoencoderKL) -> None:
+    """Let an untrained autoencoder carry the mean colour of every 4x4 pixels in three of its latent channels.
+
+    From random weights it learns light first and colour only after thousands of steps, since light has most of the
+    variance. Channels 0 to 2 hold light and two opponent colours, 3 to 5 their negatives, 6 and 7 two constants that
+    keep the last normalisation from scaling with the picture; silu(x) - silu(-x) = x makes the way out linear.
+    """
+    encoder, decoder = vae.encoder, vae.decoder
+    signs = torch.cat([torch.eye(3), -torch.eye(3)])
+    for conv in [part for part in vae.modules() if isinstance(part, torch.nn.Conv2d)]:
+        _pass(conv, torch.eye(8))
+    for conv, colours in ((encoder.conv_in, signs @ OPPONENT), (decoder.conv_in, signs)):
+        _pass(conv, torch.cat([colours, torch.zeros(2, 3)]))
+        width = (encoder.conv_out if conv is encoder.conv_in else decoder.conv_out).in_channels
+        conv.bias[6:8] = torch.tensor([1.0, -1.0]) * (width / 2) ** 0.5  # a deviation of 1 in the last normalisation
+    _pass(encoder.conv_out, signs.T)
+    _pass(decoder.conv_out, torch.linalg.inv(OPPONENT) @ signs.T)
+    _pass(vae.quant_conv, torch.eye(8))
+    _pass(vae.post_quant_conv, torch.eye(4))
+    encoder.conv_out.weight[4:] = 0
+    vae.quant_conv.bias[4:] = -6.0  # a narrow posterior: noise of deviation 1 would drown what is learned
+    probe = torch.nn.functional.interpolate(0.5 * torch.randn(8, 3, 8, 8), scale_factor=8)
+    encoder.conv_out.weight /= vae.encode(probe).latent_dist.mean[:, :1].std()
+    decoded = vae.decode(vae.encode(probe).latent_dist.mean).sample
+    decoder.conv_out.weight *= (decoded * probe).sum() / (decoded * decoded).sum()
+
+
+def _pass(conv: torch.nn.Conv2d, matrix: torch.Tensor) -> None:
+    """Make the first output channels of ``conv`` that ``matrix`` (outputs, inputs) of its first input channels."""
+    outputs, inputs = min(len(matrix), conv.out_channels), min(matrix.shape[1], conv.in_channels)
+    conv.weight[:outputs], conv.bias[:outputs] = 0, 0
+    taps = conv.weight[:outputs, :inputs]
+    if conv.stride == (2, 2):
+        taps[..., :2, :2] = matrix[:outputs, :inputs, None, None] / 4  # Downsample2D pads right and below
+    else:
+        middle = conv.kernel_size[0] // 2
+        taps[..., middle, middle] = matrix[:outputs, :inputs]
 
 
 def make_scheduler() -> DDIMScheduler:
@@ -79,7 +136,7 @@ def make_scheduler() -> DDIMScheduler:
 def save_model(folder: Path, networks: dict[str, torch.nn.Module]) -> None:
     """Write ``vae``, ``unet``, ``controlnet`` and ``text_encoder`` as a diffusers folder, in half precision."""
     for name, network in networks.items():
-        network.to(torch.float16).save_pretrained(folder / name, safe_serialization=True)
+        network.half().save_pretrained(folder / name, safe_serialization=True)
     make_tokenizer().save_pretrained(folder / "tokenizer")
     make_scheduler().save_pretrained(folder / "scheduler")
     index = {

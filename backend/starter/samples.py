@@ -15,11 +15,11 @@ import numpy as np
 import torch
 
 from ..diffusion.conditioning import Condition
+from ..diffusion.controlnet import Control
 from ..diffusion.denoising import Denoiser
-from ..diffusion.model import open_model
+from ..diffusion.model import Extras, open_model
 from ..diffusion.protocol import Model
 from ..diffusion.sampling import Sampler, gaussian_noise
-from ..diffusion.unet import Control
 from ..shot.pictures import encode_png
 from .dataset import content_of, is_held_out, load_render
 from .vocabulary import CAPTIONS
@@ -31,7 +31,7 @@ CELL = (384, 216)  # pixels
 
 def open_starter(folder: Path = MODEL) -> Model:
     """Return the starter model with its ControlNet, which wants to see the render itself ("tile")."""
-    return open_model(folder, [Control("tile", folder / "controlnet")])
+    return open_model(folder, Extras(controls=[Control("tile", folder / "controlnet")]))
 
 
 def sample(
