@@ -178,6 +178,7 @@ class FramewiseSettings(DiffusionSettings):
         choices=(
             ("fresh", "Fresh", "New noise for every frame: every frame differs"),
             ("shared", "Shared", "The same noise in every frame: steadier, but it sticks to the screen"),
+            ("anchored", "Anchored", "Noise that sticks to the surfaces; needs render data"),
         ),
     )
 
