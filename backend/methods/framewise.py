@@ -15,10 +15,11 @@ from ..bridge.settings import Settings
 from ..diffusion.denoising import Denoiser
 from ..diffusion.pictures import crop, to_picture
 from ..diffusion.protocol import Model
-from ..diffusion.sampling import Sampler, gaussian_noise, mixed
+from ..diffusion.sampling import Sampler
 from ..shot.shot import Shot
 from . import FrameDone, Step
 from .conditions import Conditions, prepared
+from .noise import RunNoise
 
 
 def framewise(
@@ -26,10 +27,11 @@ def framewise(
 ) -> Iterator[Step | FrameDone]:
     """Yield every ``wanted`` frame of ``shot``, each a function of that frame, the settings and the seed alone.
 
-    ``keys`` are not used. Raises UserError where the shot has no data for a control that the settings ask for.
+    ``keys`` are not used. Raises UserError where the shot has no data for a control or a noise that is asked for.
     """
     chosen = settings.framewise
     conditions = Conditions(shot, model, chosen)
+    noise = RunNoise(chosen.noise, shot, settings.seed, model.codec.factor)
     for number, frame in enumerate(wanted):
         sampler = Sampler(model.scheduler(chosen.sampler), chosen.steps, chosen.strength, model.device)
         if len(sampler) == 0:
@@ -37,8 +39,7 @@ def framewise(
             continue
         denoise = Denoiser(model, sampler, {frame: conditions[frame]}, chosen.guidance)
         z = model.codec.encode(prepared(shot.beauty(frame), model).unsqueeze(0) * 2 - 1)
-        seed = settings.seed if chosen.noise == "shared" else mixed(settings.seed, frame)
-        x = sampler.start(z, gaussian_noise(z.shape[1:], [seed]))
+        x = sampler.start(z, noise.of([frame], z.shape[1:]))
         for step in range(len(sampler)):
             x = sampler.advance(x, sampler.predict(denoise(x, step, [frame]), x, step), step)
             yield Step(number * len(sampler) + step + 1, len(wanted) * len(sampler), f"frame {frame}")

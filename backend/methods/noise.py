@@ -1,0 +1,44 @@
+"""The noise that a run starts from and, under stochastic samplers, goes on with: as the artist chose it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..bridge.errors import UserError
+from ..diffusion.sampling import Noise, gaussian_noise, mixed
+from ..motion.exact import ExactMotion
+from ..motion.noise import AnchoredNoise
+from ..shot.shot import Shot
+
+
+class RunNoise:
+    """Noise of a shot's frames: "fresh" for every frame, "shared" by all, or "anchored" to the surfaces they show.
+
+    ``seed`` is the run's, ``factor`` the side of a latent cell in pixels. A frame's noise depends on no other frame.
+    Raises UserError where noise is to be anchored in footage, which has no surfaces to anchor it to.
+    """
+
+    def __init__(self, kind: str, shot: Shot, seed: int, factor: int) -> None:
+        self._kind, self._seed = kind, seed
+        self._anchored: AnchoredNoise | None = None
+        if kind == "anchored":
+            if not isinstance(shot.motion, ExactMotion):
+                raise UserError("Footage has no surfaces to anchor noise to. Choose shared noise.")
+            book, stability = shot.motion.book, shot.motion.stability
+            pages = shot.info.data_frames
+            self._anchored = AnchoredNoise(lambda f: book.page(f, stability.systems(f)), pages, seed, factor)
+
+    def of(self, frames: Sequence[int], shape: Sequence[int]) -> Noise:
+        """Return the noise of ``frames`` together, each of ``shape`` (C, h, w)."""
+        if self._anchored is None:
+            shared = self._kind == "shared"
+            return gaussian_noise(shape, [self._seed if shared else mixed(self._seed, frame) for frame in frames])
+        anchored, (channels, height, width) = self._anchored, shape
+
+        def noise(stream: int) -> Tensor:
+            return torch.stack([torch.from_numpy(anchored(f, (channels, height, width), stream)) for f in frames])
+
+        return noise
