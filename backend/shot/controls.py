@@ -100,10 +100,11 @@ def normals(layer: DataLayer, camera: Camera) -> np.ndarray:
 def lines(layer: DataLayer, camera: Camera) -> np.ndarray:
     """Return a line drawing of the geometry, white on black, ``(H, W)`` float32 in [0, 1].
 
-    A line is where the object changes, where normals turn, or where depth jumps. Jumps are seen in the second
-    difference of inverse depth, which is zero on any plane in perspective: grazing ground draws no lines.
+    A line is where the object changes, where normals turn, or where depth jumps, on the nearer side of it and one pixel
+    wide, so that thin things do not fill up. Jumps are seen in the second difference of inverse depth, which is zero on
+    any plane in perspective: grazing ground draws no lines.
     """
-    depth = layer.depth if camera.kind == "ORTHO" else 1.0 / np.maximum(layer.depth, 1e-6)
+    close = -layer.depth if camera.kind == "ORTHO" else 1.0 / np.maximum(layer.depth, 1e-6)
     drawn = np.zeros(layer.depth.shape, np.float32)
     for axis in (0, 1):
         one, other = _pair(axis)
@@ -111,11 +112,13 @@ def lines(layer: DataLayer, camera: Camera) -> np.ndarray:
         border |= layer.sky[one] != layer.sky[other]
         seen = ~layer.sky[one] & ~layer.sky[other]
         cosine = (layer.normal[one] * layer.normal[other]).sum(-1).clip(-1.0, 1.0)
-        turn = _ramp(np.degrees(np.arccos(cosine)), SOFT_ANGLES) * seen
-        drawn[one] = np.maximum(drawn[one], np.maximum(turn, border))
-        bend = np.abs(np.diff(depth, n=2, axis=axis))
+        line = np.maximum(_ramp(np.degrees(np.arccos(cosine)), SOFT_ANGLES) * seen, border)
+        first = close[one] >= close[other]
+        drawn[one] = np.maximum(drawn[one], line * first)
+        drawn[other] = np.maximum(drawn[other], line * ~first)
+        bend = -np.diff(close, n=2, axis=axis)  # positive where the middle one is nearer than its neighbours say
         middle = (slice(1, -1), slice(None)) if axis == 0 else (slice(None), slice(1, -1))
-        jump = _ramp(bend / np.maximum(np.abs(depth[middle]), 1e-12), SOFT_JUMPS) * ~layer.sky[middle]
+        jump = _ramp(bend / np.maximum(np.abs(close[middle]), 1e-12), SOFT_JUMPS) * ~layer.sky[middle]
         drawn[middle] = np.maximum(drawn[middle], jump)
     return drawn
 
