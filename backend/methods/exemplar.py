@@ -32,10 +32,10 @@ CANDIDATES = 16  # frames that may be completed first, evenly spaced
 COMPLETIONS = 4  # and how many are at most
 WORTHWHILE = 0.01  # share of a frame that must be missing for one more completion
 STRETCH = 0.2  # a surface that the key shows this much smaller, across or along, is painted anew
-FADE = 12.0  # px over which a key fades out towards the border of what it shows
+FADE = 12.0  # px at a width of 512 over which a key fades out towards the border of what it shows
 DISAGREEMENT = 0.08  # difference of the sources' luma at which a key counts e times less
 OCTAVES = 3  # of shrinking that are filtered
-SHADE = 4.0  # px, the finest light and shade that is followed
+SHADE = 4.0  # px at a width of 512, the finest light and shade that is followed
 COLOUR, NORMAL, POSITION = np.sqrt(np.array([2, 1 / 3, 1], np.float32))  # roots of the weights of the guides' channels
 
 
@@ -107,8 +107,9 @@ class Studio:
         self.shot, self.settings = shot, settings
         self.painted = dict(sorted(keys.items()))  # the keys, and after :meth:`prepare` the completed frames
         self.keys = tuple(self.painted)
-        self.band = max(1, round(shot.width * settings.exemplar.overflow / 100))
-        ratios = [contrast_ratio(image, shot.beauty(key), SHADE) for key, image in self.painted.items()]
+        self.band = shot.width * settings.exemplar.overflow / 100
+        self.fade, self.shade = FADE * shot.width / 512, max(SHADE * shot.width / 512, 1.5)
+        ratios = [contrast_ratio(image, shot.beauty(key), self.shade) for key, image in self.painted.items()]
         self.contrast = float(np.mean(ratios))
         self._outlines: Cache[int, np.ndarray] = Cache(128 << 20, self._distance)
         self._libraries: Cache[tuple[int, ...], Library] = Cache(0, self._library)
@@ -136,7 +137,8 @@ class Studio:
         """Paint ``frame`` from the keys, what they do not show from the completed frames, and the rest anew."""
         share = shares(frame, self.keys)
         views = {key: self.view(key, frame, share[key]) for key in self.keys}
-        image = blend([view.image for view in views.values()], faded([view.weight for view in views.values()], FADE))
+        weights = faded([view.weight for view in views.values()], self.fade)
+        image = blend([view.image for view in views.values()], weights, self.shade)
         gap = ~np.any([view.weight > 0 for view in views.values()], 0)
         for other in sorted(set(self.painted) - set(self.keys), key=lambda other: (abs(other - frame), other)):
             if gap.any():
@@ -158,9 +160,9 @@ class Studio:
         now, then = self.shot.beauty(frame), warp(self.shot.beauty(painted), flow)
         smaller, larger = (cv2.medianBlur(scale.astype(np.float32), 5) for scale in sampling(flow))
         image = gather(self.painted[painted], flow, np.sqrt(smaller * larger))
-        lit = follow_light(image, now, then, seen, radius=SHADE, contrast=self.contrast)
+        lit = follow_light(image, now, then, seen, radius=self.shade, contrast=self.contrast)
         image += np.float32(self.settings.exemplar.light_follow) * (lit - image)
-        difference = local_mean((now - then).mean(-1), SHADE, seen)
+        difference = local_mean((now - then).mean(-1), self.shade, seen)
         agreement = np.exp(-((difference / DISAGREEMENT) ** 2)) + np.float32(1e-3)
         return View(flow, image, share * seen * agreement * np.clip(smaller, STRETCH, 1))
 
@@ -176,8 +178,8 @@ class Studio:
         near = (found.valid > 0) & cv2.dilate(found.strict.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
         then, now = warp(self.from_outline(painted), found.flow), self.from_outline(frame)
         strayed = (then < self.band) & (now > then + 1)
-        poor = strayed | (sampling(found.flow)[0] < STRETCH)
-        return near & (cv2.medianBlur(poor.astype(np.uint8), 5) == 0)
+        poor = (strayed | (sampling(found.flow)[0] < STRETCH)).astype(np.uint8)
+        return near & (cv2.morphologyEx(poor, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) == 0)  # no ragged borders
 
     def fill(self, frame: int, image: np.ndarray, gap: np.ndarray, views: Mapping[int, View]) -> np.ndarray:
         """Paint the ``gap`` of ``frame`` anew from the two keys nearest in time."""

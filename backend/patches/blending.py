@@ -91,12 +91,12 @@ def antialiased(
     dy, dx = (grid.ravel() for grid in np.meshgrid(reach, reach, indexing="ij"))
     rows = np.clip(y[:, None] + dy, 0, image.shape[0] - 1)
     columns = np.clip(x[:, None] + dx, 0, image.shape[1] - 1)
-    near = np.exp(-(dx**2 + dy**2) / np.float32(2)).astype(np.float32)
-    next_to = near * (np.maximum(np.abs(dx), np.abs(dy)) <= 1)
+    near = np.exp(-(dx**2 + dy**2)).astype(np.float32)
+    close = np.exp(-2.5 * (dx**2 + dy**2)).astype(np.float32)  # narrow: measured on a disc
     ratio = depth[rows, columns] / np.maximum(depth[y, x], 1e-6)[:, None]
     own = (index[rows, columns] == index[y, x][:, None]) & (np.abs(np.log(np.maximum(ratio, 1e-6))) < 2 * WINDOW * STEP)
     inside = ~edge[rows, columns]
-    shape = own @ next_to / next_to.sum()
+    shape = own @ close / close.sum()
     front, found_front = _mean(near * (own & inside), rows, columns, source, image)
     back, found_back = _mean(near * (~own & inside), rows, columns, source, image)
     span = front[0] - back[0]

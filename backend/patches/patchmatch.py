@@ -48,8 +48,10 @@ class Exemplar:
         if not times:
             return self
         size = self.labels.shape[1] >> times, self.labels.shape[0] >> times
-        guides, style = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (self.guides, self.style))
-        return Exemplar(guides, cv2.resize(self.labels, size, interpolation=cv2.INTER_NEAREST), style)
+        parts = [*np.array_split(self.guides, 2, axis=2), self.style]  # OpenCV shrinks four channels at most
+        first, second, style = (cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in parts)
+        labels = cv2.resize(self.labels, size, interpolation=cv2.INTER_NEAREST)
+        return Exemplar(np.dstack([first, second]), labels, style)
 
 
 class Library:
@@ -326,6 +328,14 @@ def _improve(match: _Match, field: np.ndarray, usage: np.ndarray, reach: int, se
         field[p] = best
 
 
+@njit(cache=True, inline="always")
+def _serves(match: _Match, p: int, neighbour: int, found: int, q: int) -> bool:
+    """Whether the patch found for a neighbour of p may put its pixel q at p: all on one surface, free to serve."""
+    if found < 0 or match.labels[neighbour] != match.labels[p]:
+        return False
+    return match.source_labels[q] >= 0 and match.source_labels[q] == match.source_labels[found]
+
+
 @njit(cache=True)
 def _votes(match: _Match, field: np.ndarray) -> np.ndarray:
     """Return the style at the match's pixels, ``(N, 3)``: the mean of what the patches of the same label put there."""
@@ -337,9 +347,10 @@ def _votes(match: _Match, field: np.ndarray) -> np.ndarray:
             for column in range(-match.radius, match.radius + 1):
                 step = row * match.stride + column
                 q = np.int64(field[p + step])
-                if q >= 0 and match.labels[p + step] == match.labels[p]:
-                    for k in range(3):
-                        votes[i, k] += match.source[(q - step) * CHANNELS + GUIDES + k]
-                    count += 1
-        votes[i] /= count  # never 0: the pixel's own patch counts
+                if step != 0 and not _serves(match, p, p + step, q, q - step):
+                    continue
+                for k in range(3):
+                    votes[i, k] += match.source[(q - step) * CHANNELS + GUIDES + k]
+                count += 1
+        votes[i] /= count
     return votes

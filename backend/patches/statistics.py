@@ -26,7 +26,7 @@ def local_mean(image: np.ndarray, radius: float, weight: np.ndarray | None = Non
     return total / (count if image.ndim == 2 else count[..., None])
 
 
-def blend(images: Sequence[np.ndarray], weights: Sequence[np.ndarray], radius: float = 4.0) -> np.ndarray:
+def blend(images: Sequence[np.ndarray], weights: Sequence[np.ndarray], radius: float) -> np.ndarray:
     """Return the weighted mean of images ``(H, W, 3)`` with the local contrast that averaging took restored.
 
     ``weights`` ``(H, W)``, not negative, need not sum to 1; where all are 0 the result is 0. The mean of two paintings
