@@ -91,8 +91,8 @@ class AddressBook:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Judge a flow (NaN where unknown) by the addresses at its target, within ``tolerance`` footprints.
 
-        Returns two ``(H, W)`` bool arrays: where one of the four pixels around the target shows the address sought, and
-        where all do that a bilinear sample touches.
+        Returns two ``(H, W)`` bool arrays: where pixels around the target show the address sought, and where all do
+        that a bilinear sample touches.
         """
         source, target = self.page(i, systems), self.page(j, systems)
         verdict = agree(

@@ -16,6 +16,7 @@ from .tree import nearest
 STEPS = 8  # of one walk
 LEAP = 8.0  # px, the longest step
 REACH = 1.0  # px beyond the outermost pixel of a surface that it is followed
+LEAST = 0.1  # of a bilinear sample's weight that makes it valid: half-pixel borders are kept, mere corners are not
 ON_PLANE = 1e-5  # squared footprints off a facet's plane that are rounding
 Point = tuple[float, float, float]
 SPREAD = 1e6  # keeps the seeds of different owners apart in the tree
@@ -284,8 +285,8 @@ def agree(
 
     A pixel of j agrees when it shows the same owner and its address, carried to p + flow along the surface, is within
     ``tolerance`` footprints (root mean square size of a pixel in address space) of the address sought. Returns
-    ``(H, W)`` uint8: 0 where no pixel around p + flow agrees, 1 where one of the four does, 3 where every pixel does
-    that has a weight in a bilinear sample.
+    ``(H, W)`` uint8: 3 where every pixel with a weight in a bilinear sample agrees, 1 where those that do have
+    ``LEAST`` of the weight, else 0.
     """
     height, width = owner.shape
     verdict = np.zeros((height, width), np.uint8)
@@ -296,12 +297,14 @@ def agree(
             if o < 0 or not (-0.5 <= px <= width - 0.5 and -0.5 <= py <= height - 0.5):
                 continue
             q = _address(address_i, x, y)
-            some, every = False, 0 <= px <= width - 1 and 0 <= py <= height - 1
+            agreeing, every = 0.0, 0 <= px <= width - 1 and 0 <= py <= height - 1
             x0, y0 = int(np.floor(px)), int(np.floor(py))
             for v in range(max(y0, 0), min(y0 + 2, height)):
                 for u in range(max(x0, 0), min(x0 + 2, width)):
-                    if (1 - abs(px - u)) * (1 - abs(py - v)) > 1e-4:
+                    weight = (1 - abs(px - u)) * (1 - abs(py - v))
+                    if weight > 1e-4:
                         good = _shows(owner, address, scale, slopes, u, v, o, q, px, py, tolerance)
-                        some, every = some or good, every and good
-            verdict[y, x] = 3 if some and every else 1 if some else 0
+                        agreeing, every = agreeing + good * weight, every and good
+            if agreeing >= LEAST:
+                verdict[y, x] = 3 if every else 1
     return verdict

@@ -17,7 +17,7 @@ from .correspondence import checked
 from .geometry import SceneGeometry, SceneObject
 from .vectors import neighbour_flow
 
-SAMPLE = 8  # pairs of neighbours that every object is checked on
+SAMPLE = 4  # pairs of neighbours that every object is checked on
 ENOUGH = 16  # pixels that a verdict needs
 SLIDE = 0.5, 0.01  # px, and the share of pixels that may be further off
 DRIFT = 0.05, 0.5  # the same for a slide that is slow and steady
@@ -40,6 +40,8 @@ class Stability:
         names = Counter((entry.index, np.float32(entry.random)) for entry in scene.objects)
         self.twins = [names[entry.index, np.float32(entry.random)] > 1 for entry in scene.objects]
         self.changing = np.array([entry.topology != "constant" for entry in scene.objects] + [False, False])
+        self.unfit = self.changing.copy()  # owners that prove nothing about the Vector pass
+        self.unfit[-2:] = True
         self._counts: Cache[tuple[int, bytes], np.ndarray] = Cache(16 << 20, self._count)
         self._choices: dict[frozenset[int], np.ndarray] = {}
         starts = [f for f in scene.frames[:-1] if scene.same_take(f, f + 1)]
@@ -50,23 +52,25 @@ class Stability:
     def vector_reason(self) -> str:
         """Why the Vector pass is not used, empty if it is.
 
-        Some Blender versions write it wrong for orthographic cameras and animated lenses. It is wrong where object
-        matrices and surface addresses, which know nothing of one another, agree against it.
+        Some Blender versions write it wrong for orthographic cameras, animated lenses or sensor shifts. It is wrong
+        where two coordinates that know nothing of one another agree against it: matrices and Generated coordinates of
+        rigid objects, Generated coordinates and rest positions of the others.
         """
         if self.scene.vector_reason or not self.sample:
             return self.scene.vector_reason
-        rigid = [entry.rigid and entry.topology == "constant" for entry in self.scene.objects]
-        pushed = np.array([System.MATRICES if yes else System.UNKNOWN for yes in rigid] + [System.UNKNOWN] * 2, np.int8)
-        addressed = np.where(pushed == System.MATRICES, np.int8(System.GENERATED), pushed)
+        rigid = np.array([entry.rigid for entry in self.scene.objects] + [False, False])
+        first = np.where(rigid, System.MATRICES, System.GENERATED).astype(np.int8)
+        second = np.where(rigid, System.GENERATED, System.REST).astype(np.int8)
+        first[self.unfit] = second[self.unfit] = System.UNKNOWN
         confirmed = off = 0
         for f in {min(self.sample), max(self.sample)}:
-            flow = self.book.flow(f, f + 1, pushed)
-            _, sure = self.book.agreement(f, f + 1, flow, addressed, SURE)
+            flow = self.book.flow(f, f + 1, first)
+            _, sure = self.book.agreement(f, f + 1, flow, second, SURE)
             difference = np.abs(flow - neighbour_flow(self.scene.layer(f), 1)).max(-1)
             confirmed += sure.sum()
             off += (sure & ~(difference <= SLIDE[0])).sum()
         if confirmed >= ENOUGH and off > confirmed / 2:
-            return "The Vector pass contradicts the objects' matrices and addresses: it is wrong in this Blender."
+            return "The Vector pass contradicts all that is known of the objects: this Blender writes it wrong."
         return ""
 
     def systems(self, frame: int) -> np.ndarray:
@@ -100,15 +104,15 @@ class Stability:
         last = System.VECTORS if trusted and entry.topology == "constant" else System.UNKNOWN
         if twin:
             return [last]
-        on_surface: list[System] = []
-        if self.scene.layer(self.scene.frames[0]).addressed:
-            # Rest positions never slide, they only repeat; that shows without a Vector pass to compare with.
-            on_surface = [System.GENERATED, System.REST] if trusted else [System.REST, System.GENERATED]
-            on_surface.append(System.UV)
-        matrices = [System.MATRICES] if projective else []
-        if entry.topology == "constant":
-            return [*(matrices if entry.rigid else []), *on_surface, last]
-        return [*on_surface, *matrices, last]
+        matrices = [System.MATRICES] if projective and entry.rigid else []
+        if not self.scene.layer(self.scene.frames[0]).addressed:
+            return [*matrices, last]
+        # Rest positions never slide, they only repeat; that shows without a Vector pass to compare with.
+        if entry.topology != "constant":
+            return [System.REST, last]
+        if not trusted:
+            return [*matrices, System.REST, System.GENERATED, System.UV, last]
+        return [*matrices, System.GENERATED, System.REST, System.UV, last]
 
     def _choose(self, frames: frozenset[int]) -> np.ndarray:
         """Return the first coordinate of each object that agrees with the Vector pass on ``frames``."""
@@ -123,60 +127,46 @@ class Stability:
             counts = sum((self._counts.get((f, systems.tobytes())) for f in frames), np.zeros((3, len(orders))))
             compared, sliding, drifting = counts
             failing = (sliding > SLIDE[1] * compared) | (drifting > DRIFT[1] * compared)
-            # Where a mesh changes all the time nothing could be compared: what is not verified is not used.
             failing &= (compared >= ENOUGH) & (place < last)
-            failing |= self.changing & (compared < ENOUGH) & (place < last)
             if not failing.any():
                 self._choices[frames] = systems
                 return systems
             place += failing
 
     def _count(self, key: tuple[int, bytes]) -> np.ndarray:
-        """Count each owner's pixels: compared, off by more than ``SLIDE``, by more than ``DRIFT``; (3, owners)."""
+        """Count each owner's pixels: compared, off by more than ``SLIDE``, by more than ``DRIFT``; (3, owners).
+
+        Where the Vector pass proves nothing a frame is looked up in itself, which shows whether a coordinate repeats.
+        """
         frame, systems = key[0], np.frombuffer(key[1], np.int8)
-        other = frame + 1 if frame + 1 in self.scene.cameras and self.scene.same_take(frame, frame + 1) else frame - 1
-        counts = np.zeros((3, len(systems)))
-        if self.vector_reason:
-            other = frame
-        elif other not in self.scene.cameras or not self.scene.same_take(frame, other):
-            return counts
         owner = self.book.page(frame, systems).owner
-        reference, compared = self._reference(frame, other, owner, self.book.page(other, systems).owner)
-        compared &= (owner >= 0) & (owner < self.book.sky) & (systems[owner] < System.VECTORS)
-        off = np.abs(self.book.flow(frame, other, systems) - reference).max(-1)
-        for row, wrong in enumerate((compared, compared & ~(off <= SLIDE[0]), compared & ~(off <= DRIFT[0]))):
-            counts[row] = np.bincount(owner[wrong], minlength=len(systems))
+        judged = (owner >= 0) & (owner < self.book.sky) & (systems[owner] < System.VECTORS)
+        alone = self.changing[owner] | bool(self.vector_reason)
+        counts = np.zeros((3, len(systems)))
+        for target, whose in ((frame, judged & alone), (self._neighbour(frame), judged & ~alone)):
+            if target is None or not whose.any():
+                continue
+            reference, known = self._reference(frame, target, owner, self.book.page(target, systems).owner)
+            off = np.abs(self.book.flow(frame, target, systems) - reference).max(-1)
+            compared = whose & known
+            for row, wrong in enumerate((compared, compared & ~(off <= SLIDE[0]), compared & ~(off <= DRIFT[0]))):
+                counts[row] += np.bincount(owner[wrong], minlength=len(systems))
         return counts
 
+    def _neighbour(self, frame: int) -> int | None:
+        """Return the frame after ``frame``, or before it, in the same take."""
+        near = (f for f in (frame + 1, frame - 1) if f in self.scene.cameras and self.scene.same_take(frame, f))
+        return next(near, None)
+
     def _reference(
-        self, frame: int, other: int, owner: np.ndarray, owner_there: np.ndarray
+        self, frame: int, target: int, owner: np.ndarray, owner_there: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return a flow that can be relied on, and where: the Vector pass, or, without one, a frame to itself."""
-        if frame == other:
+        """Return a flow to rely on, and where: the Vector pass, checked there and back, or a frame to itself."""
+        if frame == target:
             return np.zeros((*owner.shape, 2), np.float32), np.ones(owner.shape, bool)
-        step = other - frame
-        there = neighbour_flow(self.scene.layer(frame), step)
-        both = checked(there, neighbour_flow(self.scene.layer(other), -step), owner, owner_there)
-        compared = both.strict
-        if self.changing[owner[compared]].any():
-            compared = compared & ~self._rigid_only(frame, other, both.flow, compared)[owner]
-        return both.flow, compared
-
-    def _rigid_only(self, frame: int, other: int, vector: np.ndarray, compared: np.ndarray) -> np.ndarray:
-        """Tell which owners ``(owners,)`` bool deform while their vectors hold the motion of their matrices alone.
-
-        Blender drops a mesh's deformation from the Vector pass where the number of its vertices changes.
-        """
-        rigid = np.full(len(self.changing), System.MATRICES, np.int8)
-        rigid[-1] = System.UNKNOWN
-        owner = self.book.page(frame, rigid).owner
-        compared = compared & (owner >= 0)
-        alike = np.abs(self.book.flow(frame, other, rigid) - vector).max(-1) < DRIFT[0]
-        stays, _ = self.book.agreement(frame, other, vector, rigid)
-        total, alike, stays = (
-            np.bincount(owner[compared & test], minlength=len(rigid)) for test in (compared, alike, stays)
-        )
-        return self.changing & (alike > 0.99 * total) & (stays < 0.99 * total)
+        there = neighbour_flow(self.scene.layer(frame), target - frame)
+        both = checked(there, neighbour_flow(self.scene.layer(target), frame - target), owner, owner_there)
+        return both.flow, both.strict
 
     def _reason(self, entry: SceneObject, twin: bool, system: System) -> str:
         """Return why an object does not use the coordinate it would use first, empty if it does."""

@@ -20,6 +20,7 @@ from ..motion.estimate import EstimatedMotion
 from ..motion.exact import ExactMotion
 from ..motion.geometry import Camera, DataLayer, SceneGeometry, SceneObject
 from .exr import read_layer
+from .pictures import read_picture
 
 FORMAT = 1
 BEAUTY_CACHE = 512 << 20  # bytes of decoded beauty frames kept
@@ -63,19 +64,17 @@ class ShotInfo:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A source frame: ``colour`` ``(H, W, 3)`` float32 in [0, 1], ``alpha`` ``(H, W)`` or None."""
+
+    colour: np.ndarray
+    alpha: np.ndarray | None
+
+
 def frame_file(frame: int, extension: str) -> str:
     """Name the file of a frame: six digits, negative frames with a sign."""
     return f"{frame:06d}.{extension}"
-
-
-def read_image(path: Path) -> np.ndarray:
-    """Read an 8-bit PNG as ``(H, W, 3 or 4)`` float32 in [0, 1]; UserError where it cannot be decoded."""
-    try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image if image.mode in ("RGB", "RGBA") else image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"The image {path.name} cannot be read; it may be cut short. {AGAIN}") from error
-    return pixels.astype(np.float32) / np.float32(255)
 
 
 class Shot:
@@ -83,7 +82,7 @@ class Shot:
 
     def __init__(self, folder: Path, info: ShotInfo, matrices: np.ndarray) -> None:
         self.folder, self.info, self.matrices = folder, info, matrices
-        self._beauty: Cache[int, np.ndarray] = Cache(BEAUTY_CACHE, self._load_beauty)
+        self._beauty: Cache[int, Picture] = Cache(BEAUTY_CACHE, self._load_beauty)
         self._layers: Cache[int, DataLayer] = Cache(LAYER_CACHE, self._load_layer)
 
     @classmethod
@@ -121,12 +120,11 @@ class Shot:
 
     def beauty(self, frame: int) -> np.ndarray:
         """Return the source frame, ``(H, W, 3)`` float32 display-referred sRGB in [0, 1]; not to be written to."""
-        return self._beauty.get(frame)[..., :3]
+        return self._beauty.get(frame).colour
 
     def alpha(self, frame: int) -> np.ndarray | None:
         """Return the source frame's alpha, ``(H, W)`` float32 in [0, 1]; None where the frames have none."""
-        image = self._beauty.get(frame)
-        return image[..., 3] if image.shape[-1] == 4 else None
+        return self._beauty.get(frame).alpha
 
     def layer(self, frame: int) -> DataLayer | None:
         """Return the data layer of ``frame``; None for footage."""
@@ -149,12 +147,12 @@ class Shot:
             vector_reason="" if info.vector.trusted else info.vector.reason,
         ))
 
-    def _load_beauty(self, frame: int) -> np.ndarray:
+    def _load_beauty(self, frame: int) -> Picture:
         if frame not in self.frames:
             raise UserError(f"Frame {frame} is not in the shot. {AGAIN}")
-        image = read_image(self.folder / "beauty" / frame_file(frame, "png"))
-        image.setflags(write=False)
-        return image
+        colour, alpha = read_picture(self.folder / "beauty" / frame_file(frame, "png"))
+        colour.setflags(write=False)
+        return Picture(colour, alpha)
 
     def _load_layer(self, frame: int) -> DataLayer:
         if frame not in self.info.data_frames:
