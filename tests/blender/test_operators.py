@@ -80,14 +80,17 @@ def test_run_again_takes_the_new_key_without_rendering(shot: bpy.types.Scene, ex
     bpy.ops.tempera.stylize_render()
     job = last_job(extension)
     strip, rendered_at = job.strip.name, (job.files.shot_folder / "shot.json").stat().st_mtime_ns
-    write_png(tmp_path / "first.png", picture(77, *SIZE))
+    write_png(tmp_path / "other.png", picture(77, *SIZE))
+    bpy.ops.tempera.remove_key(frame=1)
+    bpy.ops.tempera.add_key(filepath=str(tmp_path / "other.png"), frame=4)
     shot.tempera.exemplar.patch_size = 7
     assert bpy.ops.tempera.restyle() == {"FINISHED"}
     assert session(extension).jobs == [job]
     assert (job.files.shot_folder / "shot.json").stat().st_mtime_ns == rendered_at
     assert job.strip.name == strip
     assert job.strip["tempera"]["exemplar"]["patch_size"] == 7
-    assert np.array_equal(rendered(shot, 1, tmp_path), picture(77, *SIZE))
+    assert job.files.key_frames() == [4]
+    assert np.array_equal(rendered(shot, 4, tmp_path), picture(77, *SIZE))
 
 
 def test_a_job_is_removed_with_its_strip_and_folder(shot: bpy.types.Scene, extension: str) -> None:

@@ -52,6 +52,9 @@ def test_a_smaller_render_fills_the_picture(
     write_png(job.frame_path(1), image)
     timeline.place(scene, job, [1], [1])
     assert np.array_equal(rendered(scene, 1, tmp_path), image)
+    render.resolution_percentage = 100
+    near_corners = rendered(scene, 1, tmp_path)[[4, 4, -5, -5], [4, -5, 4, -5]]
+    assert near_corners.any(axis=1).all()
 
 
 def test_it_lies_above_its_source_with_the_same_handles(
@@ -151,6 +154,18 @@ def test_a_new_run_is_shown_in_place(
     assert len(versions.all_strips(scene.sequence_editor)) == 1
     for frame in frames:
         assert np.array_equal(rendered(scene, frame, tmp_path), picture(frame + 50))
+
+
+def test_a_single_frame_that_is_painted_anew_is_read_anew(
+    timeline: ModuleType, bridge: ModuleType, tmp_path: Path
+) -> None:
+    scene = small_scene()
+    job = captured_job(bridge, tmp_path / "job", [1], [1])
+    timeline.place(scene, job, [1], {1})
+    assert np.array_equal(rendered(scene, 1, tmp_path), picture(1))
+    write_png(job.frame_path(1), picture(2))
+    timeline.update(scene, job, [1], {1}, {1})
+    assert np.array_equal(rendered(scene, 1, tmp_path), picture(2))
 
 
 def test_a_strip_that_grows_into_another_moves_up(
