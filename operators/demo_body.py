@@ -72,7 +72,7 @@ def surface_net(
     axes = [np.arange(lo, hi, CELL) for lo, hi in zip(low, high, strict=True)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
     value = inside(grid.reshape(-1, 3)).reshape(grid.shape[:3])
-    cells = tuple(n - 1 for n in value.shape)
+    cells = np.subtract(value.shape, 1)
     total, count = np.zeros((*cells, 3)), np.zeros(cells)
     for start, end in cell_edges():
         here, there = (tuple(slice(o, o + n) for o, n in zip(corner, cells, strict=True)) for corner in (start, end))

@@ -216,21 +216,19 @@ ANGLES: dict[str, Motion] = {
 
 
 def walk(scene: bpy.types.Scene, armature: bpy.types.Object, start: Point, heading: float) -> None:
-    """Key the whole walk: the way of the armature and the pose of every bone.
-
-    A pose is given about the armature's axes; a bone keeps it about its own, hence the change of basis.
-    """
+    """Key the whole walk: the way of the armature and the pose of every bone."""
     ahead = Matrix.Rotation(heading, 3, "Z") @ Vector((0, -SPEED, 0))
     armature.rotation_euler = (0, 0, heading)
     key_every_frame(armature, "location", scene, lambda t: Vector(start) + t * ahead)
     for name, bone in armature.pose.bones.items():
-        rest = bone.bone.matrix_local.to_quaternion()
-        if name in OFFSETS:
-            key_every_frame(bone, "location", scene, lambda t, n=name, r=rest: r.inverted() @ Vector(OFFSETS[n](t)))
-        if name in ANGLES:
-            key_every_frame(
-                bone,
-                "rotation_quaternion",
-                scene,
-                lambda t, n=name, r=rest: r.inverted() @ Euler(ANGLES[n](t)).to_quaternion() @ r,
-            )
+        key_pose(scene, bone, OFFSETS.get(name), ANGLES.get(name))
+
+
+def key_pose(scene: bpy.types.Scene, bone: bpy.types.PoseBone, offset: Motion | None, angles: Motion | None) -> None:
+    """Key how a bone moves and turns; both are given about the armature's axes, and kept about the bone's own."""
+    rest = bone.bone.matrix_local.to_quaternion()
+    back = rest.inverted()
+    if offset:
+        key_every_frame(bone, "location", scene, lambda t: back @ Vector(offset(t)))
+    if angles:
+        key_every_frame(bone, "rotation_quaternion", scene, lambda t: back @ Euler(angles(t)).to_quaternion() @ rest)

@@ -5,7 +5,7 @@ Units are metres, z is up. Colours are written as sRGB hex and stored linear, as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,7 +54,12 @@ class Shape:
         self.groups.extend([self.bone] * (len(self.points) - start))
 
     def tube(
-        self, path: Sequence[Point], radii: Sequence[float], paint: Paint, sides: int, flat: float = 1.0
+        self,
+        path: Sequence[Point] | np.ndarray,
+        radii: Sequence[float] | np.ndarray,
+        paint: Paint,
+        sides: int,
+        flat: float = 1.0,
     ) -> None:
         """Append a tube of round sections along ``path``, with closed ends; a path that ends where it began is a ring.
 
@@ -124,7 +129,7 @@ class Graph:
         self.tree = owner.node_tree
         self.tree.nodes.clear()
 
-    def node(self, kind: str, inputs: dict[str | int, Any] | None = None, output: int = 0, **settings: Any) -> Any:
+    def node(self, kind: str, inputs: Mapping[Any, Any] | None = None, output: int = 0, **settings: Any) -> Any:
         """Add ``ShaderNode<kind>``; an input is a socket to link or a value, found by name or index."""
         node = self.tree.nodes.new(f"ShaderNode{kind}")
         for name, value in settings.items():

@@ -60,11 +60,12 @@ def ground_material() -> bpy.types.Material:
     graph = Graph(material)
     rest = graph.attribute("rest", 1)
     far = graph.node("SeparateXYZ", {0: rest}, 1)
-    blades = graph.noise(graph.node("Mapping", {"Vector": rest, "Scale": (1.0, 0.45, 1.0)}), 14.0, 3.0, 0.8)
-    grass = graph.mix(graph.ease(blades, 0.36, 0.64), colour("#3F7A2B"), colour("#A5C445"))
+    blades = graph.noise(graph.node("Mapping", {"Vector": rest, "Scale": (1.0, 0.45, 1.0)}), 14.0, 2.0, 0.8)
+    strokes = graph.mix(graph.ease(far, 0.0, 8.0), blades, graph.noise(rest, 3.0, 2.0, 0.5))
+    grass = graph.mix(graph.ease(strokes, 0.36, 0.64), colour("#3F7A2B"), colour("#A5C445"))
     patch = graph.ease(graph.noise(rest, 0.55, 2.0), 0.42, 0.62)
     grass = graph.mix(graph.math("MULTIPLY", patch, 0.55), grass, colour("#E0CF5C"))
-    grass = graph.mix(graph.ease(far, 10.0, 46.0), grass, graph.mix(blades, colour("#4F8A80"), colour("#86B79C")))
+    grass = graph.mix(graph.ease(far, 10.0, 46.0), grass, graph.mix(strokes, colour("#4F8A80"), colour("#86B79C")))
     stones = cobbles(graph, rest)
     edge = graph.math("ADD", graph.attribute("path", 2), graph.math("MULTIPLY", graph.noise(rest, 5.0), 0.5))
     graph.surface(graph.mix(graph.ease(edge, 0.68, 0.78), grass, stones), 0.9, 0.1)
@@ -181,7 +182,7 @@ def add_flowers(scene: bpy.types.Scene) -> bpy.types.Object:
     petals = [colour(c) for c in ("#E6402F", "#FFF7EA", "#FFF7EA", "#F5B82E", "#6A7BE0", "#EE7FA8")]
     for _ in range(420):
         x, y = rng.uniform(-6, 9), rng.uniform(-4.6, 8)
-        if abs(y - path_y(x)) < 1.35 * PATH_WIDTH:
+        if abs(y - float(path_y(x))) < 1.35 * PATH_WIDTH:
             continue
         ground, tall, size = float(height(x, y)), rng.uniform(0.08, 0.26), rng.uniform(0.045, 0.085)
         shape.tube([(x, y, ground), (x, y, ground + tall)], [0.010, 0.008], colour("#3F7A2B"), 4)

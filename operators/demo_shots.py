@@ -29,8 +29,8 @@ def build_deform(
     points = np.array([vertex.co for vertex in body.data.vertices])
     body.shape_key_add(name="Straight", from_mix=False)
     keys = {
-        "Bend Left": (bent(points, -1.2), lambda t: max(0.0, math.sin(2 * math.pi * t / length))),
-        "Bend Right": (bent(points, 1.2), lambda t: max(0.0, -math.sin(2 * math.pi * t / length))),
+        "Bend Left": (bent(points, -0.95), lambda t: max(0.0, math.sin(2 * math.pi * t / length))),
+        "Bend Right": (bent(points, 0.95), lambda t: max(0.0, -math.sin(2 * math.pi * t / length))),
         "Twist": (twisted(points, 1.4), lambda t: math.sin(math.pi * t / length) ** 2),
     }
     for name, (shape, strength) in keys.items():
