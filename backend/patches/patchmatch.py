@@ -27,7 +27,7 @@ COARSEST = 2  # level n has sides 2^n times smaller
 ROUNDS = 3  # of voting and searching on each level
 SEARCHES = 2  # improvements of the field in each round
 REACH = 12  # px, how far a search strays from what is known
-ANY = -2  # label of pixels that take any source
+STRANGER = 0.1  # energy a pixel of a source patch on another object: a colour that is off by an eighth
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,9 @@ class Exemplar:
     """One frame as the match sees it.
 
     ``guides`` ``(H, W, GUIDES)`` float32, every channel multiplied by the square root of its weight. ``labels``
-    ``(H, W)`` int32: a pixel is painted from pixels of its own label, unless no source has it; negative where a pixel
-    must not serve as a source. ``style`` ``(H, W, 3)`` float32 in [0, 1] is the painted frame.
+    ``(H, W)`` int32 say which object a pixel shows, and a pixel is painted from its own object unless that looks quite
+    different; negative where a pixel must not serve as a source. ``style`` ``(H, W, 3)`` float32 in [0, 1] is the
+    painted frame.
     """
 
     guides: np.ndarray
@@ -164,7 +165,6 @@ class _Match(NamedTuple):
     target: np.ndarray
     source: np.ndarray
     labels: np.ndarray
-    wanted: np.ndarray  # the label that a pixel's source must have, or ANY
     source_labels: np.ndarray
     known: np.ndarray
     pixels: np.ndarray
@@ -184,13 +184,12 @@ class _Grid:
         self.rows, self.stride = self.shape[0] + 2 * self.radius, self.shape[1] + 2 * self.radius
         self.source, self.source_labels = library.level(level)
         self.labels = self.padded(target.labels, -1)
-        self.wanted = np.where(np.isin(self.labels, self.source_labels), self.labels, ANY)
 
     def match(self, pixels: np.ndarray, known: np.ndarray) -> _Match:
         """Return the problem of painting ``pixels``, flat indices; ``known`` is as :meth:`places` returns it."""
         return _Match(
-            _features(self.target, self.radius), self.source, self.labels, self.wanted, self.source_labels, known,
-            pixels, self.stride, self.radius,
+            _features(self.target, self.radius), self.source, self.labels, self.source_labels, known, pixels,
+            self.stride, self.radius,
         )
 
     def padded(self, image: np.ndarray, value: int) -> np.ndarray:
@@ -211,20 +210,18 @@ class _Grid:
         return np.dstack([number, column - self.radius, y - self.radius]).astype(np.float32)
 
     def allowed(self, start: np.ndarray, gap: np.ndarray) -> np.ndarray:
-        """Return the start, unknown where a pixel of the gap would take what is not its label's to take."""
-        places, wanted = self._inner(self.places(start)), self._inner(self.wanted)
-        label = self.source_labels[places]
-        wrong = gap & ((label < 0) | ((wanted != ANY) & (label != wanted)))
+        """Return the start, unknown where a pixel of the gap would take what must not serve."""
+        wrong = gap & (self.source_labels[self._inner(self.places(start))] < 0)
         return np.dstack([np.where(wrong, -1, start[..., 0]), start[..., 1:]])
 
     def random_places(self, seed: int) -> np.ndarray:
-        """Return a source index of the right label for every pixel, -1 in the padding."""
+        """Return a source index for every pixel, of its own label if any source has it, -1 in the padding."""
         rng = np.random.default_rng(seed)
         field = np.full(self.labels.shape, -1, np.int32)
-        for label in np.unique(self.wanted[self.labels >= 0]):
-            chosen = np.flatnonzero(self.source_labels == label if label != ANY else self.source_labels >= 0)
-            here = (self.wanted == label) & (self.labels >= 0)
-            field[here] = rng.choice(chosen, here.sum())
+        for label in np.unique(self.labels[self.labels >= 0]):
+            chosen = np.flatnonzero(self.source_labels == label)
+            chosen = chosen if chosen.size else np.flatnonzero(self.source_labels >= 0)
+            field[self.labels == label] = rng.choice(chosen, np.count_nonzero(self.labels == label))
         return field
 
     def style(self, match: _Match) -> np.ndarray:
@@ -291,13 +288,12 @@ def _distance(match: _Match, p: int, q: int, limit: np.float32) -> np.float32:
 
 @njit(cache=True, fastmath=True)
 def _cost(match: _Match, usage: np.ndarray, p: int, q: int, limit: np.float32) -> np.float32:
-    """Return the energy of painting p from q: infinite outside the sources and on a surface of another label."""
+    """Return the energy of painting p from q: infinite outside the sources and where they must not serve."""
     if q < 0 or q >= match.source_labels.size or match.source_labels[q] < 0:
         return np.float32(np.inf)
-    if match.wanted[p] != ANY and match.source_labels[q] != match.wanted[p]:
-        return np.float32(np.inf)
-    rent = np.float32(UNIFORMITY * (2 * match.radius + 1) ** 2) * usage[q]
-    return rent + _distance(match, p, q, limit - rent)
+    strange = np.float32(STRANGER if match.source_labels[q] != match.labels[p] else 0)
+    price = (np.float32(UNIFORMITY) * usage[q] + strange) * np.float32((2 * match.radius + 1) ** 2)
+    return price + _distance(match, p, q, limit - price)
 
 
 @njit(cache=True)

@@ -55,19 +55,20 @@ def test_where_nothing_is_known_the_guides_lead(gap):
     assert np.abs(holed - wanted)[gap].mean() > 0.4
 
 
-def test_a_surface_is_painted_from_its_own_object_only(gap):
-    """Two objects side by side; the border between them has moved, and the guides of each look like the other's."""
+@pytest.mark.parametrize(("look", "own"), [(0.3, True), (0.6, False)])
+def test_a_surface_is_painted_from_its_own_object_unless_that_looks_different(gap, look, own):
+    """Two objects side by side; the border between them has moved, and each now looks like the other did."""
     source_labels, labels = np.zeros((2, *SIZE), np.int32)
     source_labels[:, 32:] = 1
     labels[:, 36:] = 1
-    red, blue = np.eye(3, dtype=np.float32)[[0, 2]]
+    red, blue = 0.4 + 0.2 * np.eye(3, dtype=np.float32)[[0, 2]]
     painted = np.where(source_labels[..., None] == 0, red, blue)
-    library = Library([frame(painted, source_labels[..., None], source_labels)])
+    library = Library([frame(painted, look / np.sqrt(3) * source_labels[..., None], source_labels)])
     wanted = np.where(labels[..., None] == 0, red, blue)
     holed = np.where(gap[..., None], 0, wanted).astype(np.float32)
     start = np.where((gap | (labels == 1))[..., None], positions(), positions(0, -4))
-    filled = synthesize(frame(holed, 1 - labels[..., None], labels), gap, library, start)
-    assert np.abs(filled - wanted).max() < 1e-5
+    filled = synthesize(frame(holed, look / np.sqrt(3) * (1 - labels[..., None]), labels), gap, library, start)
+    assert (np.abs(filled - wanted).max() < 1e-5) == own
 
 
 def test_pixels_that_must_not_serve_do_not(gap):
