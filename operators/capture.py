@@ -54,7 +54,7 @@ class Capture:
         with self._log.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
-                command,
+                command,  # the environment, too, stays this Blender's: the child is the same Blender
                 env=os.environ | {"TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)},
                 stdin=subprocess.PIPE,  # closes when this Blender ends, however it ends
                 stdout=log,
@@ -63,24 +63,17 @@ class Capture:
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         self._progress = Progress()
-        self._cancelled = False
+        self._error = ""
 
     def poll(self) -> Progress:
         """Return how far it is, without waiting. Raises UserError where the capture failed or was cancelled."""
-        if self._cancelled:
-            raise UserError("The capture was cancelled. Start it again to go on; whole frames are kept.")
-        code = self._process.poll()
-        report = self._report()
-        failed = code is not None and (code != 0 or not (self.folder / "shot.json").is_file())
-        reason = (report.get("error") or self._obituary()) if failed else ""
-        if code is not None:
-            self._bury()
-        if failed:
-            raise UserError(reason)
-        if report:
-            self._progress = Progress(report["done"], report["total"], report.get("note", ""))
-        if code is not None:
-            self._progress = Progress(self._progress.total, self._progress.total, "Captured", finished=True)
+        if not self._error and not self._progress.finished:
+            code = self._process.poll()
+            reason = self._read_report()
+            if code is not None:
+                self._end(code, reason)
+        if self._error:
+            raise UserError(self._error)
         return self._progress
 
     def wait(self) -> Path:
@@ -96,7 +89,7 @@ class Capture:
     def cancel(self) -> None:
         """End the child and all it started, at once. Whole frames stay, and a later capture goes on from them."""
         if self._process.poll() is None:
-            self._cancelled = True
+            self._error = "The capture was cancelled. Start it again to go on; whole frames are kept."
             with suppress(ProcessLookupError, PermissionError):
                 if os.name == "nt":
                     subprocess.run(["taskkill", "/T", "/F", "/PID", str(self._process.pid)], check=False)
@@ -105,19 +98,31 @@ class Capture:
             self._process.wait()
         self._bury()
 
-    def _report(self) -> dict[str, Any]:
-        with suppress(OSError, ValueError):
-            return json.loads((self._scratch / "report.json").read_text(encoding="utf-8"))
-        return {}
+    def _read_report(self) -> str:
+        """Take the child's progress, and return what it says of its end."""
+        try:
+            report = json.loads((self._scratch / "report.json").read_text(encoding="utf-8"))
+        except OSError:  # there is none yet
+            return ""
+        self._progress = Progress(report["done"], report["total"], report.get("note", ""))
+        return report.get("error", "")
 
-    def _obituary(self) -> str:
+    def _end(self, code: int, reason: str) -> None:
+        """Come to rest after the child has ended."""
+        if code == 0 and (self.folder / "shot.json").is_file():
+            self._progress = Progress(self._progress.total, self._progress.total, "Captured", finished=True)
+        else:
+            self._error = reason or self._obituary(code)
+        self._bury()
+
+    def _obituary(self, code: int) -> str:
         """Return why the child ended without a word: the last error in its log, else the last line."""
         with self._log.open("rb") as log:
             log.seek(self._log_start)
             lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
         errors = [line for line in lines if re.search(r"error|exception|cannot|killed", line, re.IGNORECASE)]
         last = (errors or lines or ["no word in its log"])[-1][:300]
-        return f"Blender stopped while it rendered the shot: {last}. The whole log is {self._log}."
+        return f"Blender stopped while it rendered the shot (exit code {code}): {last}. The whole log is {self._log}."
 
     def _bury(self) -> None:
         if self._process.stdin:
@@ -244,6 +249,7 @@ def prepare(shot: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 pass
+        (shot / "shot.json").unlink(missing_ok=True)  # it would say that the shot is whole
         (shot.parent / "log.txt").touch()
     except OSError as error:
         reason = error.strerror or error

@@ -47,7 +47,9 @@ CYCLES = {
 }
 PINNED = {f"render.{name}" for name in RENDER} | {f"cycles.{name}" for name in CYCLES} | {"dof.use_dof", "pass_index"}
 PASSES = {"z", "normal", "vector", "position", "uv", "object_index"}
-LOOKUP3_TURNS = (14, 11, 25, 16, 4, 14, 24)
+LOOKUP3_FINAL = (
+    ("c", "b", 14), ("a", "c", 11), ("b", "a", 25), ("c", "b", 16), ("a", "c", 4), ("b", "a", 14), ("c", "b", 24),
+)  # fmt: skip
 ADDRESSES = {"TemperaGenerated": "COLOR", "TemperaRest": "COLOR", "TemperaRandom": "VALUE"}
 
 
@@ -55,6 +57,8 @@ def prepare_data(scene: bpy.types.Scene) -> bpy.types.ViewLayer:
     """Turn ``scene`` of the copy into one that renders the data layer only, and return the view layer that does."""
     if not hasattr(scene, "cycles"):
         addon_utils.enable("cycles")
+    if not hasattr(scene, "cycles"):
+        raise CaptureError("The motion data is rendered by Cycles, which this Blender lacks. Use one with it.")
     scene.render.engine = "CYCLES"
     assign(scene.render, RENDER)
     assign(scene.cycles, CYCLES)
@@ -98,7 +102,6 @@ def prepare_layer(scene: bpy.types.Scene) -> bpy.types.ViewLayer:
         for name in (each.identifier for each in owner.bl_rna.properties if each.type == "BOOLEAN"):
             if name.startswith("use_pass_"):
                 setattr(owner, name, name.removeprefix("use_pass_") in PASSES)
-    layer.samples = 0  # the scene's
     layer.pass_alpha_threshold = 0.0
     for aov in list(layer.aovs):
         layer.aovs.remove(aov)
@@ -208,8 +211,9 @@ class Recorder:
             pointer = data.as_pointer()
             if pointer not in shapes:
                 shapes[pointer] = shape_of(data)
-            if shapes[pointer] is not None:
-                self.take_instance(instance, shapes[pointer])
+            shape = shapes[pointer]
+            if shape is not None:
+                self.take_instance(instance, shape)
         self.cameras[self.frame] = camera_entry(self.scene, depsgraph)
 
     def take_instance(self, instance: bpy.types.DepsgraphObjectInstance, shape: tuple[int, ...]) -> None:
@@ -304,10 +308,11 @@ def name_hash(name: str) -> int:
     """Return Cycles' 32-bit hash of a name: a polynomial of base 37, then the final mix of B. Jenkins' lookup3."""
     key = 0
     for byte in name.encode():
-        key = key * 37 + byte & 0xFFFFFFFF
+        key = (key * 37 + byte) & 0xFFFFFFFF
     start = 0xDEADBEEF + (2 << 2) + 13
-    state = {"a": start + key & 0xFFFFFFFF, "b": start, "c": start}
-    for (target, source), turn in zip(("cb", "ac", "ba", "cb", "ac", "ba", "cb"), LOOKUP3_TURNS, strict=True):
+    state = {"a": (start + key) & 0xFFFFFFFF, "b": start, "c": start}
+    for target, source, turn in LOOKUP3_FINAL:
         word = state[source]
-        state[target] = (state[target] ^ word) - (word << turn | word >> 32 - turn) & 0xFFFFFFFF
+        turned = word << turn | word >> (32 - turn)
+        state[target] = ((state[target] ^ word) - turned) & 0xFFFFFFFF
     return state["c"]

@@ -39,6 +39,10 @@ def main(request_path: str) -> None:
         code = 0
     except CaptureError as error:
         report.write(error=str(error))
+    except OSError as error:
+        traceback.print_exc()
+        reason = f"{error.strerror or error}: {error.filename}"
+        report.write(error=f"The shot cannot be written ({reason}). Make room there, then start the capture again.")
     except Exception:  # noqa: BLE001 - the boundary of the process: the log gets the traceback, the artist a sentence
         traceback.print_exc()
     sys.stdout.flush()

@@ -103,6 +103,23 @@ def key_shape(item: bpy.types.Object) -> None:
         key.keyframe_insert("value", frame=frame)
 
 
+def add_file_output(scene: bpy.types.Scene, folder: Path) -> bpy.types.NodeTree:
+    """Let the compositor write the picture into a folder of the artist's."""
+    if hasattr(scene, "compositing_node_group"):
+        tree = scene.compositing_node_group = bpy.data.node_groups.new("Compositing", "CompositorNodeTree")
+        output = tree.nodes.new("CompositorNodeOutputFile")
+        output.directory = str(folder)
+        output.file_output_items.new("RGBA", "Image")
+    else:
+        scene.use_nodes = True
+        tree = scene.node_tree
+        output = tree.nodes.new("CompositorNodeOutputFile")
+        output.base_path = str(folder)
+    layers = tree.nodes.new("CompositorNodeRLayers")
+    tree.links.new(layers.outputs["Image"], output.inputs[0])
+    return tree
+
+
 # Instruments
 
 

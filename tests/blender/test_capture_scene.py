@@ -19,11 +19,13 @@ from capture_probe import (
     SIZE,
     Captured,
     add_camera,
+    add_file_output,
     box,
     dump_file,
     key_shape,
     line_of_cubes,
     new_scene,
+    numbered_pictures,
     read_png,
     spin,
 )
@@ -111,7 +113,8 @@ def check_objects(shot: Captured) -> None:
         shot.objects[row]["index"] for row in rows
     ]).all()  # fmt: skip
     deforming = next(row for row, entry in enumerate(shot.objects) if entry["name"] == "Deforming")
-    assert np.abs(seen["TemperaRest"][rows == deforming][:, 3]).max() < 0.36  # x of the undeformed mesh
+    assert 0.3 < np.abs(seen["TemperaRest"][rows == deforming][:, 3]).max() < 0.36  # x of the undeformed mesh
+    assert set(np.unique(shot.data(2)["TemperaGenerated"][..., 0])) == {0, 1}  # one layer, or sky
 
 
 def test_what_spoils_passes_is_off_in_the_data_and_on_in_the_beauty(capture: ModuleType, tmp_path: Path) -> None:
@@ -120,6 +123,7 @@ def test_what_spoils_passes_is_off_in_the_data_and_on_in_the_beauty(capture: Mod
     render, camera = scene.render, scene.camera.data
     add_file_output(scene, tmp_path / "artist")
     render.film_transparent = render.use_border = render.use_crop_to_border = render.use_stamp = True
+    render.border_min_x, render.border_max_y = 0.4, 0.6
     render.use_multiview, render.resolution_percentage, render.pixel_aspect_x = True, 50, 1.25
     render.dither_intensity, scene.cycles.max_bounces, scene.view_layers[0].samples = 2.0, 4, 16
     render.use_motion_blur = camera.dof.use_dof = True
@@ -136,22 +140,6 @@ def test_what_spoils_passes_is_off_in_the_data_and_on_in_the_beauty(capture: Mod
     assert shot.beauty(1).shape == (36, 64, 4) and ((alpha > 0) & (alpha < 255)).mean() > 0.2  # blurred it is
     assert not (tmp_path / "artist").exists()
     assert any(note.startswith("Motion blur") for note in shot.info["notes"])
-
-
-def add_file_output(scene: bpy.types.Scene, folder: Path) -> None:
-    """Let the compositor write the picture into a folder of the artist's."""
-    if hasattr(scene, "compositing_node_group"):
-        tree = scene.compositing_node_group = bpy.data.node_groups.new("Compositing", "CompositorNodeTree")
-        output = tree.nodes.new("CompositorNodeOutputFile")
-        output.directory = str(folder)
-        output.file_output_items.new("RGBA", "Image")
-    else:
-        scene.use_nodes = True
-        tree = scene.node_tree
-        output = tree.nodes.new("CompositorNodeOutputFile")
-        output.base_path = str(folder)
-    layers = tree.nodes.new("CompositorNodeRLayers")
-    tree.links.new(layers.outputs["Image"], output.inputs[0])
 
 
 def test_markers_cut_the_shot(capture: ModuleType, tmp_path: Path) -> None:
@@ -183,6 +171,29 @@ def test_vector_is_trusted_only_where_blender_writes_it_right(capture: ModuleTyp
     shot = Captured(capture.capture_scene(scene, tmp_path / "shot").wait())
     assert shot.info["vector"]["trusted"] == (shot.vector_error(1) < 1e-2)
     assert shot.info["vector"]["trusted"] == (not shot.info["vector"]["reason"])
+
+
+def test_objects_of_a_library_are_followed(capture: ModuleType, tmp_path: Path) -> None:
+    scene = new_scene((1, 2))
+    group = bpy.data.collections.new("Group")
+    for name, x in (("Left", -1), ("Right", 1)):
+        key_shape(spin(box(name, (x, 0, 1), 0.8, group)))
+    bpy.data.libraries.write(str(tmp_path / "library.blend"), {group})
+    bpy.ops.wm.read_homefile(use_empty=True)
+    scene = new_scene((1, 2))
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "file.blend"))
+    with bpy.data.libraries.load("//library.blend", link=True) as (_, wanted):
+        wanted.collections = ["Group"]
+    instancer = bpy.data.objects.new("Instancer", None)
+    instancer.instance_type, instancer.instance_collection = "COLLECTION", wanted.collections[0]
+    scene.collection.objects.link(instancer)
+    scene.collection.children.link(wanted.collections[0])
+    shot = Captured(capture.capture_scene(scene, tmp_path / "shot").wait())
+    assert len(shot.objects) == 4 and len({entry["index"] for entry in shot.objects}) == 2
+    assert {entry["name"] for entry in shot.objects} == {"Left [library.blend]", "Right [library.blend]"}
+    _, rows, seen = shot.surface(1)
+    assert np.abs(seen["TemperaRest"][..., 3]).max() > 0.3
+    assert (seen["TemperaRandom"][:, 0] == [np.float32(shot.objects[row]["random"]) for row in rows]).all()
 
 
 def test_every_enabled_view_layer_is_in_the_data(capture: ModuleType, tmp_path: Path) -> None:
@@ -238,6 +249,7 @@ def test_frames_on_disk_are_the_beauty(capture: ModuleType, tmp_path: Path) -> N
     scene = new_scene((1, 2))
     spin(box("Cube", (0, 0, 1), 2)).data.materials.append(glowing())
     scene.render.image_settings.color_mode = "RGB"
+    pictures = numbered_pictures(tmp_path, 3)[1:]
     pngs = render_frames(scene, tmp_path / "png_##", "PNG")
     for file_format in ("OPEN_EXR", "OPEN_EXR_MULTILAYER", "JPEG"):
         files = render_frames(scene, tmp_path / f"{file_format}_##", file_format)
@@ -246,8 +258,8 @@ def test_frames_on_disk_are_the_beauty(capture: ModuleType, tmp_path: Path) -> N
             wanted = read_png(files[frame - 1] if file_format == "JPEG" else pngs[frame - 1])
             assert np.abs(shot.beauty(frame) - wanted).max() <= (0 if file_format == "JPEG" else 1)
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
-    folder = capture.capture_scene(scene, tmp_path / "png" / "shot", beauty=Path("//png_##.png")).wait()
-    assert [(folder / "beauty" / f"00000{n}.png").read_bytes() for n in (1, 2)] == [p.read_bytes() for p in pngs]
+    folder = capture.capture_scene(scene, tmp_path / "png" / "shot", beauty=Path("//p###.png")).wait()
+    assert [(folder / "beauty" / f"00000{n}.png").read_bytes() for n in (1, 2)] == [p.read_bytes() for p in pictures]
 
 
 def glowing() -> bpy.types.Material:
@@ -363,13 +375,26 @@ def test_a_picture_that_is_none_is_named(capture: ModuleType, refused: Callable[
         capture.capture_scene(scene, tmp_path / "shot", beauty=tmp_path / "shot_#.jpg").wait()
 
 
+def test_a_folder_that_fails_on_the_way_is_named(
+    capture: ModuleType, refused: Callable[[str], Any], tmp_path: Path
+) -> None:
+    scene = new_scene((1, 3))
+    (tmp_path / "shot" / "beauty" / "000002.png.part").mkdir(parents=True)
+    running = capture.capture_scene(scene, tmp_path / "shot")
+    for _ in range(2):
+        with refused(r"The shot cannot be written \(.*000002.png.part\)\. Make room there"):
+            running.wait()
+    assert (tmp_path / "shot" / "beauty" / "000001.png").is_file()
+    assert not list(Path(bpy.app.tempdir).glob("tempera-*"))
+
+
 def test_a_child_that_dies_says_why(capture: ModuleType, refused: Callable[[str], Any], tmp_path: Path) -> None:
     scene = new_scene((1, 50))
     running = capture.capture_scene(scene, tmp_path / "shot")
     while not running.poll().done:
         time.sleep(0.005)
     os.kill(running._process.pid, signal.SIGKILL)
-    with refused("Blender stopped while it rendered the shot: .*log.txt"):
+    with refused("Blender stopped while it rendered the shot .exit code -9.: .*log.txt"):
         running.wait()
     assert not list(Path(bpy.app.tempdir).glob("tempera-*"))
 
