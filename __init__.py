@@ -13,7 +13,7 @@ import bpy
 from . import operators, panels, properties
 from .backend.bridge import settings
 from .backend.bridge.errors import UserError
-from .operators.session import Job
+from .operators.job import Job
 from .operators.stylize import stylize as _stylize
 
 __all__ = ("Job", "UserError", "stylize")

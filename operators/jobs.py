@@ -10,8 +10,8 @@ from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from ..properties import PATH_OPTIONS
 from . import session, timeline
+from .job import Job, rendering
 from .reporting import attempt
-from .session import Job
 from .stylize import StartsJobs, restyle
 from .versions import panel_scene
 
@@ -106,7 +106,7 @@ class TEMPERA_OT_show_result(OfOneJob, bpy.types.Operator):
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         """Not while Blender renders, which would not survive it."""
-        if session.rendering():
+        if rendering():
             cls.poll_message_set("Blender is rendering. Wait until it is done.")
             return False
         return True

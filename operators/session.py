@@ -1,15 +1,13 @@
 """This Blender's jobs and its one worker: what runs, what waits, how far it is.
 
-Everything here is plain Python that remembers names and ids, never bpy's own objects: undo, redo and the loading of
-files pass it by. One timer drives it on the main thread; where timers do not fire (in background, or while a script
-waits), :meth:`Job.wait` does.
+Everything here is plain Python that undo, redo and the loading of files pass by. One timer drives it on the main
+thread; where timers do not fire (in background, or while a script waits), :meth:`Job.wait` does.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import time
 import traceback
 from pathlib import Path
 
@@ -20,246 +18,11 @@ from ..backend.bridge import messages
 from ..backend.bridge.client import Worker
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
-from ..backend.bridge.job import State, read_json
 from ..properties import preferences, user_folder, worker_problem, worker_python
-from . import timeline
-from .capture import Capture, capture_scene, capture_strip
-from .versions import Strip, all_strips
+from .job import Job, rendering
 
-ACTIVE = ("capturing", "ready", "running")
 TICK_SECONDS = 0.1
 _ROOT = Path(__file__).resolve().parent.parent  # the folder that holds ``backend``
-
-
-class Job:
-    """One run, as this Blender sees it: made by ``tempera.stylize``, worked on by another process.
-
-    >>> job = tempera.stylize(bpy.context.scene, keys={1: "//first.png"})
-    >>> job.cancel()
-    >>> job.wait(), job.state, job.message
-    (True, 'cancelled', 'Stopped before the first frame. Resume to go on.')
-    >>> job.resume().wait(), job.state
-    (True, 'done')
-    >>> [path.name for path in job.frames]
-    ['000001.png', '000002.png', '000003.png', '000004.png']
-    """
-
-    def __init__(self, session: Session, files: JobFolder, scene: bpy.types.Scene | None) -> None:
-        self.files = files
-        self.note = ""
-        self.stopping = False
-        self.stale = False  # whether the strip lags behind the frames
-        self._session = session
-        self._rest = files.state
-        if self.active:
-            self._rest = State("cancelled", "Interrupted. Resume to go on; finished frames are kept.")
-        self._capture: Capture | None = None
-        self._captured = self._made = 0.0
-        self._shot_frames: tuple[int, ...] = ()
-        self._finished: set[int] = set()
-        self._fresh: set[int] = set()  # finished, and not yet shown
-        self._placed = True  # whether the strip was made: one that is gone since then was taken away on purpose
-        self._warning = ""
-        self._blend = ""
-        self._scene_uid, self._scene_name = 0, str(files.source.get("scene", ""))
-        self.settle(scene)
-
-    @property
-    def folder(self) -> Path:
-        """The job's folder, with all that it needs and all that it made."""
-        return self.files.folder
-
-    @property
-    def name(self) -> str:
-        """The job's name, which is its folder's and its strip's."""
-        return self.files.name
-
-    @property
-    def state(self) -> str:
-        """One of "new", "capturing", "ready" (waits for the worker), "running", "cancelled", "failed", "done"."""
-        return self._rest.state
-
-    @property
-    def message(self) -> str:
-        """A sentence for the artist, "" when all is well."""
-        return self._rest.message or self._warning
-
-    @property
-    def active(self) -> bool:
-        """Whether the job runs or waits for its turn."""
-        return self.state in ACTIVE
-
-    @property
-    def progress(self) -> float:
-        """How far the job is, 0 to 1: capturing the shot is the first half, painting it the second."""
-        return 1.0 if self.state == "done" else (self._captured + self._made) / 2
-
-    @property
-    def frames(self) -> list[Path]:
-        """The finished frames, in the order of the shot."""
-        return [self.files.frame_path(frame) for frame in self.files.finished()]
-
-    @property
-    def shot_frames(self) -> tuple[int, ...]:
-        """The frames of the captured shot, ascending; empty until it is captured."""
-        return self._shot_frames
-
-    @property
-    def strip(self) -> Strip | None:
-        """The strip that shows the result, None while there is none."""
-        scene = self.scene
-        return next(iter(timeline.find(scene, self.files)), None) if scene else None
-
-    @property
-    def scene(self) -> bpy.types.Scene | None:
-        """The scene that the job belongs to, None when it is not in the open file."""
-        return next((scene for scene in bpy.data.scenes if scene.session_uid == self._scene_uid), None)
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Work until the job rests, at most ``timeout`` seconds; return whether it rests.
-
-        Blender's window stands still meanwhile; in ``blender -b`` a job only goes on while a script waits for it.
-        UserError with the reason when the job failed.
-        """
-        end = None if timeout is None else time.monotonic() + timeout
-        while self.active or (self.stale and not rendering()):
-            self._session.tick()
-            if end is not None and time.monotonic() >= end:
-                break
-            time.sleep(0.02)
-        if self.state == "failed":
-            raise UserError(self.message)
-        return not self.active
-
-    def cancel(self) -> None:
-        """Stop the job at the end of its present step; finished frames are kept. A second time: at once."""
-        self._session.cancel(self)
-
-    def resume(self) -> Job:
-        """Go on where the job stopped and return it; UserError when it runs already."""
-        self._session.start(self)
-        return self
-
-    def settle(self, scene: bpy.types.Scene | None) -> None:
-        """Belong to ``scene`` of the open file, or to no scene in it (its result waits in the folder)."""
-        self._scene_uid = scene.session_uid if scene else 0
-        if scene is not None:
-            self._scene_name = scene.name
-            self.note_file()
-        if self.active:
-            self._placed = False
-        self.stale = True
-
-    def note_file(self) -> None:
-        """Remember the open file as the one that holds the job's scene."""
-        if self._scene_uid:
-            self._blend = bpy.data.filepath
-
-    def scene_after_load(self) -> bpy.types.Scene | None:
-        """Return the job's scene in the file that was just opened, None when it is another file."""
-        at_home = self._blend and self._blend == bpy.data.filepath
-        return bpy.data.scenes.get(self._scene_name) if at_home else None
-
-    def enter(self, state: str, message: str = "") -> None:
-        """Note where the job stands, here and in its folder; UserError when the folder cannot be written."""
-        self._rest = State(state, message)
-        self.note = ""
-        self.files.write_state(self._rest)
-
-    def rest(self, state: str, message: str) -> None:
-        """Come to rest in ``state``, whether or not the folder takes note."""
-        self.stopping = False
-        with contextlib.suppress(UserError):
-            self.enter(state, message)
-
-    def take_stock(self) -> None:
-        """Read from the folder what is captured and finished."""
-        spec = self.files.shot_folder / "shot.json"
-        if spec.is_file():
-            self._shot_frames = tuple(read_json(spec)["frames"])
-            self._captured = 1.0
-        finished = set(self.files.finished())
-        self._fresh |= finished
-        self._finished = finished
-        self._made = len(finished) / max(len(self._shot_frames), 1)
-        self.stale = True
-
-    @property
-    def captured(self) -> bool:
-        """Whether the whole shot is in the folder."""
-        return self._captured == 1.0
-
-    def go_on_capturing(self) -> None:
-        """Start or poll the capture; when it is whole, wait for the worker. UserError when it fails."""
-        if self._capture is None:
-            self._capture = self._begin_capture()
-        at = self._capture.poll()
-        self._captured = at.done / at.total if at.total else 0.0
-        self.note = at.note
-        if at.finished:
-            self._capture = None
-            self.take_stock()
-            self.enter("ready")
-
-    def _begin_capture(self) -> Capture:
-        scene, source = self.scene, self.files.source
-        if scene is None:
-            raise UserError(f"{self._scene_name} is not in this file. Open the file of {self.name}, then resume.")
-        if not source.get("strip"):
-            beauty = Path(source["beauty"]) if source.get("beauty") else None  # a pattern, see capture_scene
-            return capture_scene(scene, self.files.shot_folder, source.get("frames"), beauty)
-        named = {strip.name: strip for strip in all_strips(scene.sequence_editor)} if scene.sequence_editor else {}
-        if source["strip"] not in named:
-            raise UserError(f"The strip {source['strip']} is gone. Bring it back, then resume.")
-        return capture_strip(scene, named[source["strip"]], self.files.shot_folder)
-
-    def hand_over(self) -> None:
-        """Be the worker's from now on: it writes the state into the folder."""
-        self._rest = State("running")
-        self.note = "Waiting for the worker"
-
-    def drop_capture(self) -> None:
-        """End the capture, if one runs; whole frames are kept."""
-        if self._capture is not None:
-            self._capture.cancel()
-            self._capture = None
-
-    def hear(self, event: messages.Message) -> None:
-        """Take one of the worker's events."""
-        if isinstance(event, messages.Progress):
-            self._made = event.done / max(event.total, 1)
-            self.note = event.note
-        elif isinstance(event, messages.Frame):
-            self._finished.add(event.frame)
-            self._fresh.add(event.frame)
-            self.stale = True
-        elif isinstance(event, messages.Ended):
-            self._rest = State(event.state, event.message)  # the worker has written it
-            self.note, self.stopping = "", False
-
-    def place_again(self) -> None:
-        """Make the strip anew if it is gone; UserError when it cannot be made."""
-        self._placed = False
-        self.show()
-        if not self._placed or self._warning:
-            raise UserError(self._warning or f"{self.name} has no frames to show yet. Resume it first.")
-
-    def show(self) -> None:
-        """Bring the strip up to date; one that the artist took away stays away."""
-        self.stale = False
-        scene, fresh, self._fresh = self.scene, self._fresh, set()
-        if scene is None or not self._shot_frames:
-            return
-        try:
-            if timeline.update(scene, self.files, self._shot_frames, self._finished, fresh):
-                self._placed = True
-            elif not self._placed:
-                placed = timeline.place(scene, self.files, self._shot_frames, self._finished)
-                self._placed = placed is not None
-            self._warning = ""
-        except UserError as error:
-            self._placed = True  # the run goes on without a strip; asking again each time would not help
-            self._warning = str(error)
 
 
 class Session:
@@ -297,14 +60,14 @@ class Session:
         if job is not self._running:
             job.drop_capture()
             if job.active:
-                job.rest("cancelled", "Stopped before the first frame. Resume to go on.")
+                job.rest("cancelled", "Stopped. Resume to go on; finished frames are kept.")
         elif self._worker is not None and not job.stopping:
             job.stopping = True
             with contextlib.suppress(UserError):  # it has died: the next tick tells
                 self._worker.send(messages.Cancel(str(job.folder)))
         else:
             self._lose_worker()
-            job.rest("cancelled", "Stopped at once. Resume to go on; finished frames are kept.")
+            job.rest("cancelled", "Stopped. Resume to go on; finished frames are kept.")
         self.wake()
 
     def forget(self, job: Job) -> None:
@@ -411,11 +174,6 @@ _session = Session()
 def current() -> Session:
     """Return this Blender's session."""
     return _session
-
-
-def rendering() -> bool:
-    """Return whether Blender renders: the sequencer must not be changed under it."""
-    return bpy.app.is_job_running("RENDER")
 
 
 def redraw() -> None:

@@ -13,10 +13,10 @@ from ..backend.bridge.settings import Settings
 from ..properties import key_problem, preferences, user_folder, worker_python
 from . import session
 from .capture import check_cameras
+from .job import Job
 from .render_beauty import png_header
 from .render_tools import frame_size
 from .reporting import attempt
-from .session import Job
 from .versions import Strip, handles, selected_strips, sequencer_scene, show_in_sequencer
 
 
@@ -67,9 +67,10 @@ def restyle(job: Job, run: Settings, keys: Mapping[int, Path]) -> Job:
     """
     if job.active:
         raise UserError(f"{job.name} is running. Cancel it first.")
-    scene = job.scene
-    if scene:
-        _check(scene, job.shot_frames, run, keys)
+    if not job.captured:
+        raise UserError(f"The shot of {job.name} is not whole yet. Resume it first.")
+    if job.scene:
+        _check(job.scene, job.shot_frames, run, keys)
     for frame in set(job.files.key_frames()) - set(keys):
         job.files.key_path(frame).unlink()
     for frame, path in keys.items():

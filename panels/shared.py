@@ -62,12 +62,12 @@ def draw_text(layout: bpy.types.UILayout, text: str, icon: str = "BLANK1") -> No
 
 
 def draw_jobs(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
-    """Draw this session's jobs of the scene, the last one first, and what the scene does to their colours."""
+    """Draw this session's jobs of the scene, the last one first, and what the scene does to a render's colours."""
     jobs = [job for job in session.current().jobs if job.scene == scene]
     for job in reversed(jobs):
         draw_job(layout.box(), job)
     view = scene.view_settings.view_transform
-    if jobs and view != "Standard":
+    if view != "Standard" and any(not job.files.source.get("strip") for job in jobs):
         draw_text(layout, f"The sequencer shows strips through {view} too. Standard shows them as they are.", "INFO")
 
 

@@ -104,12 +104,12 @@ def test_a_removed_strip_stays_removed(running: Any) -> None:
     assert running.strip is None
 
 
-def test_a_strip_moved_during_the_job_stays_where_it_was_put(running: Any) -> None:
+def test_a_strip_moved_during_the_job_stays_where_it_was_put(running: Any, extension: str) -> None:
     strip = running.strip
     strip.channel, strip.name = 7, "mine"
     setattr(strip, "content_start" if hasattr(strip, "content_start") else "frame_start", 100)
     assert running.wait()
-    handles = importlib.import_module(type(running).__module__.replace("session", "versions")).handles
+    handles = importlib.import_module(f"{extension}.operators.versions").handles
     assert (running.strip.channel, running.strip.name) == (7, "mine")
     assert handles(running.strip) == (100, 100 + len(FRAMES))
 

@@ -97,6 +97,8 @@ def test_cancel_while_capturing_ends_the_child_and_resume_captures(extension: st
     job.cancel()
     assert (job.state, job.files.state.state) == ("cancelled", "cancelled")
     assert gone(child)
+    with pytest.raises(RuntimeError, match="is not whole yet"):
+        bpy.ops.tempera.restyle(folder=str(job.folder))
     assert job.resume().wait()
     assert len(job.frames) == 3
 
