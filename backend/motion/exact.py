@@ -13,7 +13,7 @@ from .geometry import SceneGeometry
 from .stability import Stability
 from .vectors import neighbour_flow
 
-CACHE = 512 << 20  # bytes of correspondences kept
+CACHE = 512 << 20  # bytes of correspondences kept, and half as many of chained ones
 
 
 class ExactMotion:
@@ -29,7 +29,7 @@ class ExactMotion:
         self.book = AddressBook(scene)
         self.stability = Stability(scene, self.book)
         self._pairs: Cache[tuple[int, int], Correspondence] = Cache(CACHE, self._pair)
-        self._chains: Cache[tuple[int, int], Correspondence] = Cache(CACHE, self._chain)
+        self._chains: Cache[tuple[int, int], Correspondence] = Cache(CACHE // 2, self._chain)
 
     def pair(self, i: int, j: int) -> Correspondence:
         """Return the correspondence between two frames of the shot; nothing is valid across a cut."""

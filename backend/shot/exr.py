@@ -6,6 +6,7 @@ passes have new names (release notes of 5.0).
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ import OpenEXR
 from ..bridge.errors import UserError
 from ..motion.geometry import DataLayer
 
+HEAD = 1 << 20  # bytes that hold every header and offset table
+ROWS = {0: 1, 1: 1, 2: 1, 3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256}  # in a chunk, by compression
 SKY_DEPTH = 1e9  # Cycles writes 1e10 where a ray hits nothing
 RENAMED = {"IndexOB": "Object Index", "Z": "Depth"}
 AGAIN = "Capture the shot again."
@@ -27,13 +30,15 @@ def read_passes(path: Path, view_layer: str = "") -> dict[str, np.ndarray]:
     missing, unreadable or cut short.
     """
     try:
+        if not is_whole(path):
+            raise ValueError
         parts = OpenEXR.File(str(path), separate_channels=True).parts
         channels = [
             (name if "." in name else f"{part.name()}.{name}", channel.pixels)
             for part in parts
             for name, channel in part.channels.items()
         ]
-    except (RuntimeError, OSError, ValueError) as error:
+    except (RuntimeError, OSError, ValueError, IndexError, KeyError, struct.error) as error:
         raise UserError(f"The data layer file {path.name} cannot be read; it may be cut short. {AGAIN}") from error
     passes: dict[str, dict[str, np.ndarray]] = {}
     for full, pixels in channels:
@@ -45,6 +50,42 @@ def read_passes(path: Path, view_layer: str = "") -> dict[str, np.ndarray]:
         name: np.stack([found[c] for c in sorted(found, key="RGBXYUVZWA".find)], -1).astype(np.float32)
         for name, found in passes.items()
     }
+
+
+def is_whole(path: Path) -> bool:
+    """Tell whether a scanline file goes on to the end of its last chunk (OpenEXR File Layout).
+
+    The library itself fills what is cut off with old memory, and says so on the standard output only. Raises OSError,
+    ValueError, IndexError, KeyError or struct.error where the file is no OpenEXR file.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+        if head[:4] != b"\x76\x2f\x31\x01":
+            raise ValueError("magic number")
+        several = bool(head[5] & 0x10)
+        at, chunks = 8, 0
+        while head[at] and (several or not chunks):
+            at, header = _read_header(head, at)
+            top, bottom = struct.unpack_from("<4xi4xi", header["dataWindow"])
+            chunks += -(-(bottom - top + 1) // ROWS[header["compression"][0]])
+        offsets = struct.unpack_from(f"<{chunks}Q", head, at + several)
+        leader = 4 * several + 8  # part number, first row, size
+        file.seek(max(offsets) + leader - 4)
+        (size,) = struct.unpack("<I", file.read(4))
+        return min(offsets) > at and max(offsets) + leader + size <= path.stat().st_size
+
+
+def _read_header(data: bytes, at: int) -> tuple[int, dict[str, bytes]]:
+    """Return where the header that begins at ``at`` ends, and its attributes."""
+    attributes = {}
+    while data[at]:
+        piece = data[at : at + 512]  # two names of at most 255 letters
+        name, _, rest = piece.split(b"\0", 2)
+        start = at + len(piece) - len(rest)
+        (size,) = struct.unpack_from("<I", data, start)
+        attributes[name.decode()] = data[start + 4 : start + 4 + size]
+        at = start + 4 + size
+    return at + 1, attributes
 
 
 def read_layer(path: Path, size: tuple[int, int], view_layer: str = "") -> DataLayer:

@@ -24,7 +24,7 @@ from .pictures import read_picture
 
 FORMAT = 1
 BEAUTY_CACHE = 512 << 20  # bytes of decoded beauty frames kept
-LAYER_CACHE = 1 << 30  # bytes of decoded data layers kept
+LAYER_CACHE = 768 << 20  # bytes of decoded data layers kept
 AGAIN = "Capture the shot again."
 
 __all__ = ["DataLayer", "Shot", "ShotInfo"]

@@ -1,0 +1,130 @@
+"""The data layer's files, as Blender writes them in one part and in several, and as accidents leave them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import OpenEXR
+import pytest
+
+from backend.bridge.errors import UserError
+from backend.shot.exr import read_layer, read_passes
+from tests.shot.probe import Probe, probe
+
+OLD_NAMES = {"Object Index": "IndexOB"}
+
+
+@pytest.fixture(scope="module")
+def captured() -> Probe:
+    return probe()
+
+
+def rewrite(
+    source: Path, target: Path, drop: str = "-", rename: dict[str, str] | None = None, single: bool = False
+) -> None:
+    """Write a data file anew: without passes that contain ``drop``, renamed, or as the one part of Blender 4."""
+    parts = []
+    for part in OpenEXR.File(str(source), separate_channels=True).parts:
+        channels = {}
+        for name, channel in part.channels.items():
+            layer, name_of_pass, component = name.rsplit(".", 2)
+            if drop not in name_of_pass:
+                full = f"{layer}.{(rename or {}).get(name_of_pass, name_of_pass)}.{component}"
+                channels[full] = np.ascontiguousarray(channel.pixels)
+        if channels:
+            parts.append(OpenEXR.Part(dict(part.header), channels, part.name()))
+    if single:
+        merged = {name: channel for part in parts for name, channel in part.channels.items()}
+        header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+        OpenEXR.File(header, merged).write(str(target))
+    else:
+        OpenEXR.File(parts).write(str(target))
+
+
+def first(captured: Probe) -> Path:
+    return captured.folder / "data" / "000001.exr"
+
+
+def test_blender_4_layout_and_names_read_the_same(captured: Probe, tmp_path: Path) -> None:
+    rewrite(first(captured), tmp_path / "old.exr", rename=OLD_NAMES, single=True)
+    new, old = read_passes(first(captured)), read_passes(tmp_path / "old.exr")
+    assert set(new) == set(old) and "Object Index" in old
+    for name in new:
+        np.testing.assert_array_equal(new[name], old[name], err_msg=name)
+
+
+def test_passes_are_what_the_scene_holds(captured: Probe) -> None:
+    layer = captured.shot().layer(1)
+    truth = captured.truth(1, 2)
+    assert layer is not None and layer.addressed
+    np.testing.assert_array_equal(layer.sky, truth.owner == len(captured.objects))
+    np.testing.assert_array_equal(layer.surface, ~layer.sky)
+    for number, entry in enumerate(captured.objects):
+        assert set(layer.index[truth.owner == number]) <= {entry.index}
+        assert set(layer.random[truth.owner == number]) <= {np.float32(entry.random)}
+    ground = truth.owner == captured.number("Ground")
+    assert np.abs(layer.position[ground][:, 2]).max() < 1e-5
+    np.testing.assert_allclose(layer.normal[ground], [[0, 0, 1]] * ground.sum(), atol=1e-6)
+    np.testing.assert_allclose(layer.generated[ground][:, :2], layer.position[ground][:, :2] / 16 + 0.5, atol=1e-6)
+    np.testing.assert_allclose(layer.rest[ground], layer.position[ground], atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [0, 3, 100, 5000, -2000, -1])
+def test_truncated_file(captured: Probe, tmp_path: Path, size: int) -> None:
+    (tmp_path / "short.exr").write_bytes(first(captured).read_bytes()[:size])
+    with pytest.raises(UserError, match="cannot be read"):
+        read_layer(tmp_path / "short.exr", (128, 72))
+
+
+def test_truncated_file_of_one_part(captured: Probe, tmp_path: Path) -> None:
+    rewrite(first(captured), tmp_path / "old.exr", single=True)
+    (tmp_path / "short.exr").write_bytes((tmp_path / "old.exr").read_bytes()[:-1])
+    with pytest.raises(UserError, match="cannot be read"):
+        read_layer(tmp_path / "short.exr", (128, 72))
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be read"):
+        read_layer(tmp_path / "none.exr", (128, 72))
+
+
+def test_without_vector(captured: Probe, tmp_path: Path) -> None:
+    rewrite(first(captured), tmp_path / "no.exr", drop="Vector")
+    with pytest.raises(UserError, match="no Vector pass"):
+        read_layer(tmp_path / "no.exr", (128, 72))
+
+
+def test_of_another_size(captured: Probe) -> None:
+    with pytest.raises(UserError, match="128 x 72 pixels, the shot 64 x 36"):
+        read_layer(first(captured), (64, 36))
+
+
+def test_without_addresses(captured: Probe, tmp_path: Path) -> None:
+    rewrite(first(captured), tmp_path / "old.exr", drop="Tempera")
+    layer = read_layer(tmp_path / "old.exr", (128, 72))
+    assert not layer.addressed and not layer.generated.any()
+    np.testing.assert_array_equal(layer.surface, ~captured.shot().layer(1).sky)
+
+
+def test_path_outside_ascii(captured: Probe, tmp_path: Path) -> None:
+    shutil.copy(first(captured), tmp_path / "größe-動き.exr")
+    assert read_layer(tmp_path / "größe-動き.exr", (128, 72)).addressed
+
+
+def test_numbers_that_are_none(captured: Probe, tmp_path: Path) -> None:
+    file = OpenEXR.File(str(first(captured)), separate_channels=True)
+    for part in file.parts:
+        for name, channel in part.channels.items():
+            if name.endswith(("Vector.X", "TemperaGenerated.R")):
+                channel.pixels[10, 20] = np.nan
+            if name.endswith(("Vector.W", "Position.Y", "Depth.Z")):
+                channel.pixels[60, 30] = np.inf
+    file.write(str(tmp_path / "nan.exr"))
+    layer = read_layer(tmp_path / "nan.exr", (128, 72))
+    for place in ((10, 20), (60, 30)):
+        assert np.isnan(layer.vector[place]).all() and not layer.surface[place]
+    assert np.isnan(layer.vector).sum() == 8
+    for values in (layer.depth, layer.position, layer.generated, layer.rest, layer.normal, layer.uv, layer.random):
+        assert np.isfinite(values).all()
