@@ -50,7 +50,7 @@ class Group:
                 object.__setattr__(self, item.name, value)
 
 
-def _checked(name: str, given: Any, kind: type, spec: Spec) -> Any:
+def _checked(name: str, given: Any, kind: Any, spec: Spec) -> Any:
     """Return ``given`` as ``kind`` (an int is taken for a float), or raise UserError."""
     value: Any = float(given) if kind is float and type(given) is int else given
     if type(value) is not kind:
