@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .rows import Rows, row, seconds
+from .rows import Rows, cpu_seconds, row
 from .stylizers import stylizers
 from .synthetic import SyntheticShot
 from .verdict import LIMITS, Verdict, judge
@@ -26,7 +26,7 @@ def synthetic_table() -> Rows:
     shot = SyntheticShot()
     runs = stylizers(shot)
     found: dict[str, Verdict] = {}
-    spent = seconds(lambda: found.update(judge(shot, runs, runs["independent"])))
+    spent = cpu_seconds(lambda: found.update(judge(shot, runs, runs["independent"])))
     rows = {"anchored: largest R": row(max(_ratios(found["anchored"])), at_most=0.15)}
     for name in LOW_PASSED:
         rows[f"{name}: largest |R - 1|"] = row(max(abs(ratio - 1) for ratio in _ratios(found[name])), at_most=0.02)
@@ -37,7 +37,7 @@ def synthetic_table() -> Rows:
     rows["blur with anchored grain: W"] = row(found["blur with anchored grain"].texture, at_least=LIMITS["texture"])
     rows["anchored, 3 % flicker: C"] = row(found["anchored, 3 % flicker"].consistency)
     return {f"synthetic shot, {name}": one for name, one in rows.items()} | {
-        "measure, one run of the synthetic shot": row(spent / len(runs) / len(shot.frames), "s a frame")
+        "measure, one run of the synthetic shot": row(spent / len(runs) / len(shot.frames), "CPU s a frame")
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cProfile
 import pstats
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +31,7 @@ NOT_SYNTHESIS: dict[str, tuple[Callable, ...]] = {
 def exemplar_cost(job: Job, shot: Shot) -> Rows:
     """Run the exemplar method over the whole shot once more, its frames written elsewhere, and see where the time goes.
 
-    Nothing of the shot is in memory at the start. The shares are of the profiler's time in the functions that move,
+    Nothing of the shot is in memory at the start. The shares are of the processor time in the functions that move,
     read, warp and write (``NOT_SYNTHESIS``, with all that they call); what is left is synthesis: blending keys,
     following light, filling by patches, smoothing outlines.
     """
@@ -38,7 +39,7 @@ def exemplar_cost(job: Job, shot: Shot) -> Rows:
         return {}
     keys = {frame: read_picture(job.key_path(frame))[0] for frame in job.key_frames()}
     fresh = Shot.open(job.shot_folder)
-    profile = cProfile.Profile()
+    profile = cProfile.Profile(time.process_time)
     with tempfile.TemporaryDirectory() as folder:
         profile.enable()
         for step in exemplar(fresh, None, job.settings, fresh.frames, keys):
@@ -50,7 +51,7 @@ def exemplar_cost(job: Job, shot: Shot) -> Rows:
     total = stats.total_tt  # type: ignore[attr-defined]
     rows = {f"exemplar, share of {part}": row(time / total) for part, time in spent.items()}
     rows["exemplar, share that is not synthesis"] = row(sum(spent.values()) / total)
-    rows["exemplar"] = row(total / len(shot.frames), "s a frame")
+    rows["exemplar"] = row(total / len(shot.frames), "CPU s a frame")
     return rows
 
 

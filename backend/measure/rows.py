@@ -25,15 +25,16 @@ Rows = dict[str, Row]
 
 def row(value: float | None, unit: str = "", at_least: float | None = None, at_most: float | None = None) -> Row:
     """Return the row of ``value``, held against at most one goal. A number that cannot be had misses its goal."""
+    known = None if value is None else float(value)
     if at_least is not None:
-        return Row(value, unit, f">= {at_least:g}", value is not None and value >= at_least)
+        return Row(known, unit, f">= {at_least:g}", known is not None and known >= at_least)
     if at_most is not None:
-        return Row(value, unit, f"<= {at_most:g}", value is not None and value <= at_most)
-    return Row(value, unit)
+        return Row(known, unit, f"<= {at_most:g}", known is not None and known <= at_most)
+    return Row(known, unit)
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Return how long ``work`` takes, in seconds of wall time."""
-    started = time.perf_counter()
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """Return the processor time that ``work`` takes in this process, whatever else the machine does meanwhile."""
+    started = time.process_time()
     work()
-    return time.perf_counter() - started
+    return time.process_time() - started

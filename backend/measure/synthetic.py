@@ -187,6 +187,22 @@ class SyntheticMotion:
         points = np.concatenate([np.where(sky, direction, moved), ~sky], -1)
         return project(camera.clip, points, shot.info.size)[0] - pixel_grid(shot.info.size), moved
 
+    def facing(self, i: int, j: int) -> np.ndarray:
+        """Return the cosine between normal and view of what frame ``i`` shows, ``(H, W)``, in i or j, the smaller one.
+
+        Near 0 a face is seen edge-on in ``i`` or in ``j``, where its points are hard to tell apart; the sky has 1.
+        """
+        shot, rays = self.shot, self.shot.rays(i)
+        flattest = np.ones(rays.solid.shape)
+        for frame, points in ((i, rays.world), (j, self.target(i, j)[1])):
+            towards = shot.info.cameras[frame].matrix_world[:3, 3] - points
+            for number, solid in enumerate(SOLIDS):
+                on = rays.solid == number
+                normal = solid.normal(rays.local[on]) @ shot.matrix(number, frame)[:3, :3].T
+                cosine = np.einsum("ij,ij->i", normal, towards[on]) / np.linalg.norm(towards[on], axis=1)
+                flattest[on] = np.minimum(flattest[on], np.abs(cosine))
+        return flattest
+
     def _pair(self, i: int, j: int) -> Correspondence:
         shot = self.shot
         if i == j:

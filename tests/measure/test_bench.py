@@ -23,6 +23,7 @@ def test_a_goal_is_held_against_the_value():
     assert row(0.5, "px", at_most=0.45).holds is False
     assert row(2.5, at_least=2).bar == ">= 2"
     assert row(None, at_least=2).holds is False
+    assert row(None, at_most=2).holds is False
     assert (row(3.0, "ms").bar, row(3.0, "ms").holds) == (None, None)
 
 

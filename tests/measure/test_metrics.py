@@ -60,6 +60,8 @@ def test_the_object_that_changes_is_named(shot):
 
     found = differences(shot, {"run": only_the_box}, frame_pairs(shot, "1"))["run"]
     assert found.objects["Box"] == pytest.approx(0.2, rel=1e-3)
+    assert found.mean < 0.1  # the box is a small part of the picture,
+    assert found.p95 == pytest.approx(0.2, abs=1e-3)  # but more than a twentieth
     assert max(mean for name, mean in found.objects.items() if name != "Box") < 1e-6
 
 

@@ -60,3 +60,15 @@ def test_the_vector_pass_says_where_neighbours_are(shot):
         seen = (truth.valid > 0) & ~sky
         assert np.abs(flow - truth.flow)[seen].max() < 1e-3
     assert np.isnan(shot.layer(1).vector[..., :2]).all()
+
+
+def test_grazing_faces_are_told_in_either_frame(shot):
+    facing = shot.motion.facing(32, 1)
+    layer, camera = shot.layer(32), shot.info.cameras[32]
+    towards = camera.matrix_world[:3, 3] - layer.position
+    now = (layer.normal * towards).sum(-1) / np.linalg.norm(towards, axis=-1)
+    solid = layer.surface
+    assert (facing[solid] <= np.abs(now[solid]) + 1e-5).all()
+    box = layer.index == 2
+    assert (facing[box] < 0.9 * now[box]).mean() > 0.05  # a face of the box was flatter then
+    assert (facing[layer.sky] == 1).all()
