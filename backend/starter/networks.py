@@ -33,7 +33,7 @@ class Size:
 
 SIZES = {
     "micro": Size((16, 16, 32), (8, 8, 16), 16),
-    "cpu": Size((48, 96, 160), (16, 32, 64), 128),
+    "cpu": Size((32, 64, 128), (16, 32, 64), 128),
     "gpu": Size((96, 192, 256), (48, 96, 192), 128),
 }
 
@@ -68,6 +68,8 @@ def make_denoiser(size: Size) -> dict[str, torch.nn.Module]:
     controlnet = ControlNetModel(in_channels=4, conditioning_embedding_out_channels=(16, 32, 64), **shared)
     _start_as_identities(unet)
     _start_as_identities(controlnet)
+    # A ControlNet starts silent twice over, to leave a trained UNet alone; here that only keeps its gradient at zero.
+    torch.nn.init.kaiming_uniform_(controlnet.controlnet_cond_embedding.conv_out.weight, nonlinearity="linear")
     tokenizer = make_tokenizer()
     text = CLIPTextConfig(
         vocab_size=len(tokenizer), hidden_size=size.text, intermediate_size=4 * size.text, projection_dim=size.text,

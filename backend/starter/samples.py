@@ -10,14 +10,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
 from ..diffusion.conditioning import Condition
 from ..diffusion.controlnet import Control
 from ..diffusion.denoising import Denoiser
-from ..diffusion.model import Extras, open_model
+from ..diffusion.model import open_model
 from ..diffusion.protocol import Model
 from ..diffusion.sampling import Sampler, gaussian_noise
 from ..shot.pictures import encode_png
@@ -26,12 +25,12 @@ from .vocabulary import CAPTIONS
 
 MODEL = Path(__file__).parent / "model"
 STEPS, GUIDANCE = 12, 2.0
-CELL = (384, 216)  # pixels
+CELL = (224, 384)  # pixels, rows and columns, that the sheet shows of each picture
 
 
 def open_starter(folder: Path = MODEL) -> Model:
     """Return the starter model with its ControlNet, which wants to see the render itself ("tile")."""
-    return open_model(folder, Extras(controls=[Control("tile", folder / "controlnet")]))
+    return open_model(folder, [Control("tile", folder / "controlnet")])
 
 
 def sample(
@@ -55,13 +54,17 @@ def sample(
 
 def sheet(model: Model, renders: list[Path]) -> np.ndarray:
     """Return the renders above their samples in every style, one row for each."""
-    sources = [load_render(path) for path in renders]
+    sources = [_middle(load_render(path)) for path in renders]
     rows = [sources]
     for forms in CAPTIONS.values():
         prompts = [forms[0].format(content_of(int(path.stem))) for path in renders]
         rows.append([sample(model, source, prompt, 1) for source, prompt in zip(sources, prompts, strict=True)])
-    cells = [[cv2.resize(image, CELL, interpolation=cv2.INTER_AREA) for image in row] for row in rows]
-    return np.vstack([np.hstack(row) for row in cells])
+    return np.vstack([np.hstack(row) for row in rows])
+
+
+def _middle(image: np.ndarray) -> np.ndarray:
+    y, x = ((have - want) // 2 for have, want in zip(image.shape, CELL, strict=False))
+    return np.ascontiguousarray(image[y : y + CELL[0], x : x + CELL[1]])
 
 
 def main(arguments: list[str] | None = None) -> None:
