@@ -85,8 +85,8 @@ def checked(flow: np.ndarray, back: np.ndarray, ids: np.ndarray, ids_j: np.ndarr
     there = back[y, x]
     with np.errstate(invalid="ignore"):
         error = np.linalg.norm(flow + there, axis=-1)
-        close = (error < TOLERANCE).any(0)
         used = weights > 1e-4
+        close = ((error < TOLERANCE) & used).any(0)
         mean = np.where(used[..., None], there * weights[..., None], 0).sum(0)
         returns = np.linalg.norm(flow + mean, axis=-1) < TOLERANCE
     same = ((ids_j[y, x] == ids) | ~used).all(0)
@@ -102,6 +102,7 @@ def compose(ij: Correspondence, jk: Correspondence) -> Correspondence:
     """
     x, y, weights = taps(ij.flow)
     there, valid = jk.flow[y, x], jk.valid[y, x]
+    touched = (jk.strict[y, x] | (weights <= 1e-4)).all(0)
     nearest = np.argmax(weights * (valid > 0) + 1e-6 * weights, axis=0)[None]
     chosen = np.take_along_axis(there, nearest[..., None], 0)
     alike = (np.abs(there - chosen).max(-1) <= 1) & ((valid > 0) == (np.take_along_axis(valid, nearest, 0) > 0))
@@ -110,6 +111,5 @@ def compose(ij: Correspondence, jk: Correspondence) -> Correspondence:
     weights = np.where(total > 0, weights / np.where(total > 0, total, 1), np.arange(4)[:, None, None] == nearest)
     flow = ij.flow + (weights[..., None] * there).sum(0)
     both = ij.valid * (weights * valid).sum(0) * inside(flow)
-    touched = (jk.strict[y, x] | (weights <= 1e-4)).all(0)
     strict = ij.strict & touched & inside(flow, 0.0)
     return Correspondence(flow.astype(np.float32), both.astype(np.float32), strict)
