@@ -22,6 +22,7 @@ from mathutils import Matrix, Vector, noise
 SIZE = (512, 288)
 VIEWS = 2
 Colour = tuple[float, float, float]
+Parts = dict[str, tuple[str, tuple[float, float, float], tuple[float, float, float]]]  # shape, middle, size
 
 
 class Builder:
@@ -230,7 +231,7 @@ def robot(build: Builder) -> None:
     level = build.ground(0.3, build.between(0, 1))
     z = level(0, 0) + 1.0
     steel, joint = build.material(pattern="plain"), build.material(pattern="plain")
-    parts = {
+    parts: Parts = {
         "body": ("cube", (0, 0, 1.0), (0.9, 0.5, 1.1)), "head": ("cube", (0, 0, 1.95), (0.6, 0.55, 0.55)),
         "left arm": ("cylinder", (0.62, 0, 1.0), (0.25, 0.25, 1.1)),
         "right arm": ("cylinder", (-0.62, 0, 1.0), (0.25, 0.25, 1.1)),
@@ -255,7 +256,7 @@ def robot(build: Builder) -> None:
             build.add("rock", (x, y, level(x, y)), (wide, wide, wide))
 
 
-def _armature(parts: dict[str, tuple[str, tuple[float, float, float], tuple[float, float, float]]]) -> bpy.types.Object:
+def _armature(parts: Parts) -> bpy.types.Object:
     """Add an armature with one bone for each part, from the part's top to its foot."""
     bpy.ops.object.armature_add()
     rig = bpy.context.object

@@ -67,7 +67,7 @@ def pencil(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Graphite on white paper: straight hatching that crosses in the shadows, and thin contours drawn twice."""
     unit, shape = _unit(image), image.shape[:2]
     tone = _tone(image)
-    dark = np.zeros(shape, np.float32)
+    dark: np.ndarray = np.zeros(shape, np.float32)
     for level, degrees in ((0.80, 52), (0.56, 40), (0.36, -38), (0.2, 5)):
         strokes = _hatching(shape, degrees + rng.normal(0, 4), 5.2 * unit, 40 * unit, rng)
         edge = level + 0.04 * _noise(shape, 4 * unit, rng)
