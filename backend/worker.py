@@ -178,18 +178,20 @@ def _beat(emit: Emit) -> None:
 
 def _read(stdin: BinaryIO, requests: queue.SimpleQueue[str], unwanted: set[str]) -> None:
     """Take requests off standard input; leave the process when it ends, since nobody is left to work for."""
-    for line in stdin:
-        try:
-            request = messages.decode(line)
-        except messages.MessageError as error:
-            sys.stderr.write(f"ignored {error}\n")
-            continue
-        if isinstance(request, messages.Run):
-            unwanted.discard(request.job)
-            requests.put(request.job)
-        elif isinstance(request, messages.Cancel):
-            unwanted.add(request.job)
-    os._exit(0)
+    try:
+        for line in stdin:
+            try:
+                request = messages.decode(line)
+            except messages.MessageError as error:
+                sys.stderr.write(f"ignored {error}\n")
+                continue
+            if isinstance(request, messages.Run):
+                unwanted.discard(request.job)
+                requests.put(request.job)
+            elif isinstance(request, messages.Cancel):
+                unwanted.add(request.job)
+    finally:
+        os._exit(0)
 
 
 def device() -> str:

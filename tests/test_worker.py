@@ -127,7 +127,7 @@ def test_nonsense_on_the_pipe_is_passed_over(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-s", "-u", "-m", "backend", "worker"],
         cwd=ROOT, env=clean_environment(os.environ), check=False, capture_output=True, timeout=PATIENCE,
-        input=b"\n{}\nnonsense\n" + b"[" * 5000 + b"\n",
+        input=b"\n{}\nnonsense\n" + b"[" * 100_000 + b"\n",
     )  # fmt: skip
     assert run.returncode == 0 and run.stderr.count(b"ignored") == 4
     said = [messages.decode(line) for line in run.stdout.splitlines()]

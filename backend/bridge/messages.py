@@ -99,7 +99,7 @@ def decode(line: bytes) -> Message:
         raise MessageError(f"a message of {len(line)} bytes")
     try:
         plain = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # deep nesting is as little a message as broken JSON
         raise MessageError(f"not JSON: {line[:80]!r}") from error
     if not isinstance(plain, dict) or plain.get("type") not in _KINDS:
         raise MessageError(f"unknown message: {line[:80]!r}")

@@ -48,7 +48,7 @@ class EstimatedMotion:
         """Name the estimator."""
         return {
             "source": "estimated",
-            "estimator": "dense inverse search, forward-backward checked, chained over longer gaps",
+            "estimator": "OpenCV DIS (dense inverse search), forward-backward checked, chained over longer gaps",
             "reason": "The shot is footage: there is no scene to take motion from.",
             "objects": {},
         }

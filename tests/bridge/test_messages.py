@@ -39,6 +39,7 @@ def test_a_message_is_one_line_and_comes_back_equal(message: messages.Message) -
         b'{"type": "frame", "job": "j", "frame": true, "path": "p"}\n',
         b'{"type": "run", "job": "' + b"x" * messages.MAX_LINE + b'"}\n',
         b"\xff\xfe\n",
+        b"[" * 100_000 + b"\n",
     ],
 )
 def test_anything_else_is_refused(line: bytes) -> None:
