@@ -81,7 +81,7 @@ def stylize(tempera: Any, scene: bpy.types.Scene, keys: dict[int, str]) -> Any:
     """Run the exemplar method over the shot, with a progress bar; return the job."""
     job = tempera.stylize(scene, method="exemplar", keys=keys, folder=str(DEMO / "job"))
     while not job.wait(timeout=0.2):
-        bar(job.message or job.state, round(1000 * job.progress), 1000)
+        bar(job.note or job.state, round(1000 * job.progress), 1000)
     bar(job.state, 1000, 1000)
     return job
 
