@@ -93,15 +93,9 @@ def _measure(chosen: argparse.Namespace) -> int:
 
 
 def _keys(chosen: argparse.Namespace) -> int:
-    from .bridge.job import Job
-    from .motion.keyframes import choose_keys, shown_by
-    from .shot.shot import Shot
+    from .measure.coverage import suggest_keys
 
-    job = Job.open(chosen.job)
-    shot = Shot.open(job.shot_folder)
-    stride = max(1, shot.width // 128)
-    candidates = shot.frames[:: -(-len(shot.frames) // 24)]
-    choice = choose_keys(shot.frames, shown_by(shot.motion, stride), chosen.most, job.key_frames(), candidates)
+    choice = suggest_keys(chosen.job, chosen.most)
     for key, share in zip(choice.keys, choice.coverage, strict=True):
         sys.stdout.write(f"  frame {key:<6} {100 * share:5.1f} % covered\n")
     sys.stdout.write(f"{choice}.\n")

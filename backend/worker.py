@@ -21,7 +21,7 @@ import numpy as np
 from .bridge import VERSION, messages
 from .bridge.errors import UserError
 from .bridge.job import Job, State, write_file, write_json
-from .bridge.messages import PROTOCOL, Message
+from .bridge.messages import PROTOCOL, Message, Work
 from .methods import FrameDone, Step
 from .shot.pictures import encode_png, read_picture
 from .shot.shot import Shot
@@ -36,6 +36,56 @@ def run_job(folder: Path, emit: Emit, cancelled: Callable[[], bool]) -> State:
 
     Frames that are already finished are kept. ``cancelled`` is asked at the end of every step.
     """
+
+    def run(job: Job) -> State:
+        job.write_state(State("running"))
+        state = _work(job, emit, cancelled)
+        job.write_state(state)
+        return state
+
+    def note_failure(job: Job, state: State) -> None:
+        try:
+            job.write_state(state)
+        except UserError as error:  # a full disk cannot even hold the state; the event still tells the artist
+            job.log(str(error))
+
+    return _attempt(folder, emit, run, note_failure)
+
+
+def answer(question: messages.Measure | messages.SuggestKeys, emit: Emit, cancelled: Callable[[], bool]) -> State:
+    """Find out what is asked about a job and leave it in its folder; return how that ended.
+
+    The job's own state stays as it is. ``cancelled`` is asked at the end of every step.
+    """
+
+    def tell(step: Step) -> None:
+        emit(messages.Progress(question.job, step.done, step.total, step.note))
+        if cancelled():
+            raise _CancelledError
+
+    def find_out(job: Job) -> State:
+        try:
+            if isinstance(question, messages.Measure):
+                against = Path(question.against) if question.against else None
+                importlib.import_module(".measure.report", __package__).measure(job.folder, against, tell)
+            else:
+                importlib.import_module(".measure.coverage", __package__).suggest_keys(job.folder, question.most, tell)
+        except _CancelledError:
+            return State("cancelled")
+        return State("done")
+
+    return _attempt(Path(question.job), emit, find_out)
+
+
+class _CancelledError(Exception):
+    """The question was cancelled."""
+
+
+def _attempt(
+    folder: Path, emit: Emit, work: Callable[[Job], State],
+    note_failure: Callable[[Job, State], None] = lambda _job, _state: None,
+) -> State:
+    """Hold the job in ``folder`` while ``work`` goes on; what goes wrong becomes one sentence and a line in its log."""
     try:
         job = Job.open(folder)
     except UserError as error:
@@ -43,27 +93,18 @@ def run_job(folder: Path, emit: Emit, cancelled: Callable[[], bool]) -> State:
     try:
         with job.locked():
             emit(messages.Started(str(folder)))
-            job.write_state(State("running"))
-            state = _work(job, emit, cancelled)
-            job.write_state(state)
+            state = work(job)
     except UserError as error:
-        state = _failed(job, str(error))
+        state = State("failed", str(error))
     except Exception as error:  # noqa: BLE001 - the boundary: whatever went wrong becomes one sentence and a log
         job.log(traceback.format_exc())
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         message = f"Tempera met an error of its own ({reason}). See {job.log_path}; finished frames are kept."
-        state = _failed(job, message)
+        state = State("failed", message)
+    if state.state == "failed":
+        job.log(state.message)
+        note_failure(job, state)
     return _end(emit, folder, state)
-
-
-def _failed(job: Job, message: str) -> State:
-    state = State("failed", message)
-    job.log(message)
-    try:
-        job.write_state(state)
-    except UserError as error:  # a full disk cannot even hold the state; the event still tells the artist
-        job.log(str(error))
-    return state
 
 
 def _end(emit: Emit, folder: Path, state: State) -> State:
@@ -143,15 +184,24 @@ def _report(job: Job, shot: Shot, made: list[int], seconds: float) -> None:
 def serve() -> None:
     """Answer requests until standard input ends. Never returns while Blender holds the other end of the pipe."""
     emit = _take_stdout()
-    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
+    requests: queue.SimpleQueue[Work] = queue.SimpleQueue()
     unwanted: set[str] = set()
     emit(messages.Hello(PROTOCOL, VERSION, device()))
     threading.Thread(target=_beat, args=(emit,), daemon=True).start()
     threading.Thread(target=_read, args=(sys.stdin.buffer, requests, unwanted), daemon=True).start()
     while True:
-        folder = requests.get()
-        run_job(Path(folder), emit, lambda folder=folder: folder in unwanted)  # type: ignore[misc]
-        unwanted.discard(folder)
+        _serve_one(requests.get(), emit, unwanted)
+
+
+def _serve_one(request: Work, emit: Emit, unwanted: set[str]) -> None:
+    def cancelled() -> bool:
+        return request.job in unwanted
+
+    if isinstance(request, messages.Run):
+        run_job(Path(request.job), emit, cancelled)
+    else:
+        answer(request, emit, cancelled)
+    unwanted.discard(request.job)
 
 
 def _take_stdout() -> Emit:
@@ -176,7 +226,7 @@ def _beat(emit: Emit) -> None:
         emit(messages.Heartbeat())
 
 
-def _read(stdin: BinaryIO, requests: queue.SimpleQueue[str], unwanted: set[str]) -> None:
+def _read(stdin: BinaryIO, requests: queue.SimpleQueue[Work], unwanted: set[str]) -> None:
     """Take requests off standard input; leave the process when it ends, since nobody is left to work for."""
     try:
         for line in stdin:
@@ -185,9 +235,9 @@ def _read(stdin: BinaryIO, requests: queue.SimpleQueue[str], unwanted: set[str])
             except messages.MessageError as error:
                 sys.stderr.write(f"ignored {error}\n")
                 continue
-            if isinstance(request, messages.Run):
+            if isinstance(request, Work):
                 unwanted.discard(request.job)
-                requests.put(request.job)
+                requests.put(request)
             elif isinstance(request, messages.Cancel):
                 unwanted.add(request.job)
     finally:

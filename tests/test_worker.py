@@ -17,7 +17,7 @@ import pytest
 from backend.bridge import messages
 from backend.bridge.client import Worker, clean_environment
 from backend.bridge.errors import UserError
-from backend.bridge.job import Job, read_json, write_file
+from backend.bridge.job import Job, State, read_json, write_file
 from backend.shot.pictures import encode_png, read_picture
 from tests.footage import SIZE, make_job, picture
 
@@ -120,6 +120,71 @@ def test_bad_input_ends_in_a_sentence_and_the_worker_lives_on(worker: Worker, tm
     good = make_job(tmp_path / "good")
     worker.send(messages.Run(str(good.folder)))
     assert listen(worker, ended)[-1] == messages.Ended(str(good.folder), "done", "")
+
+
+def finished_job(folder: Path, frames: int = 6) -> Job:
+    """A job that is done, every frame the negative of its source."""
+    job = make_job(folder, frames)
+    for frame in range(1, frames + 1):
+        write_file(job.frame_path(frame), encode_png(1.0 - picture(frame)))
+    job.write_state(State("done", "as it was"))
+    return job
+
+
+def test_a_job_is_measured_and_its_state_stays(worker: Worker, tmp_path: Path) -> None:
+    job, against = finished_job(tmp_path / "job"), finished_job(tmp_path / "against")
+    worker.send(messages.Measure(str(job.folder), ""))
+    heard = listen(worker, ended)
+    assert isinstance(heard[0], messages.Started)
+    assert heard[-1] == messages.Ended(str(job.folder), "done", "")
+    steps = [event for event in heard if isinstance(event, messages.Progress)]
+    assert [step.done for step in steps] == list(range(1, len(steps) + 1))
+    assert {step.total for step in steps} == {len(steps)}
+    assert read_json(job.measure_path)["against"] is None
+    assert sorted(path.name for path in job.heat_map_folder.iterdir()) == [f"{frame:06d}.png" for frame in range(1, 7)]
+    worker.send(messages.Measure(str(job.folder), str(against.folder)))
+    listen(worker, ended)
+    assert read_json(job.measure_path)["against"] == str(against.folder)
+    assert job.state == against.state == State("done", "as it was")
+
+
+def test_keys_are_suggested_for_a_job_that_never_ran(worker: Worker, tmp_path: Path) -> None:
+    job = make_job(tmp_path / "job")
+    job.key_path(1).unlink()
+    worker.send(messages.SuggestKeys(str(job.folder), 2))
+    heard = listen(worker, ended)
+    assert heard[-1] == messages.Ended(str(job.folder), "done", "")
+    steps = [event for event in heard if isinstance(event, messages.Progress)]
+    assert steps[-1].done == steps[-1].total == 36
+    found = read_json(job.suggestion_path)
+    assert len(found["keys"]) == len(found["coverage"]) <= 2
+    assert found["coverage"] == sorted(found["coverage"])
+    assert found["sentence"].endswith(f"{100 * found['coverage'][-1]:.0f} % of the shot")
+    assert job.state == State("new") and job.finished() == []
+    write_file(job.key_path(6), encode_png(picture(6)))
+    worker.send(messages.SuggestKeys(str(job.folder), 2))
+    listen(worker, ended)
+    assert read_json(job.suggestion_path)["keys"][0] == 6  # the artist's own
+
+
+def test_a_question_that_fails_or_is_cancelled_leaves_the_job_as_it_was(worker: Worker, tmp_path: Path) -> None:
+    job, fresh = finished_job(tmp_path / "job", frames=60), make_job(tmp_path / "fresh")
+    refusals = {
+        messages.Measure(str(fresh.folder), ""): "has 0 of 6 frames",
+        messages.Measure(str(job.folder), str(tmp_path / "nothing")): "holds no job",
+        messages.SuggestKeys(str(fresh.folder), 0): "at least one",
+        messages.SuggestKeys(str(tmp_path / "nothing"), 3): "holds no job",
+    }
+    for question, words in refusals.items():
+        worker.send(question)
+        last = listen(worker, ended)[-1]
+        assert isinstance(last, messages.Ended) and last.state == "failed" and words in last.message
+    worker.send(messages.Measure(str(job.folder), ""))
+    listen(worker, lambda event: isinstance(event, messages.Progress))
+    worker.send(messages.Cancel(str(job.folder)))
+    assert listen(worker, ended)[-1] == messages.Ended(str(job.folder), "cancelled", "")
+    assert not job.measure_path.exists()
+    assert (job.state, fresh.state) == (State("done", "as it was"), State("new"))
 
 
 def test_nonsense_on_the_pipe_is_passed_over(tmp_path: Path) -> None:

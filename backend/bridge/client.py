@@ -80,7 +80,7 @@ class Worker:
         """Whether the process runs."""
         return self._process.poll() is None
 
-    def send(self, request: messages.Run | messages.Cancel) -> None:
+    def send(self, request: messages.Work | messages.Cancel) -> None:
         """Hand ``request`` to the worker; UserError when the worker has died."""
         assert self._process.stdin is not None  # noqa: S101 - start() asked for the pipe
         try:

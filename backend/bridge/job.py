@@ -9,6 +9,9 @@
       keys/000012.png     the artist's key frames
       frames/000012.png   finished frames
       report.json         what was used and what it took
+      measure.json        how consistent the finished frames are, where that was measured
+      heatmap/000012.png  where they change that should not
+      keys.json           which frames to paint, where that was asked
       log.txt             tracebacks and the worker's own notes
 
 Every file is written under a temporary name and renamed, so what carries its final name is whole. A run killed at any
@@ -102,6 +105,7 @@ class Job:
         """Take other settings for the next run; finished frames are dropped, since they no longer fit."""
         for frame in self.finished():
             self.frame_path(frame).unlink()
+        self.measure_path.unlink(missing_ok=True)
         self.settings = run
         self._write_spec()
         self.write_state(State("ready"))
@@ -120,6 +124,21 @@ class Job:
     def frames_folder(self) -> Path:
         """Where finished frames lie."""
         return self.folder / "frames"
+
+    @property
+    def measure_path(self) -> Path:
+        """What was measured of the finished frames."""
+        return self.folder / "measure.json"
+
+    @property
+    def heat_map_folder(self) -> Path:
+        """Where the heat maps of the finished frames lie, named as the frames are."""
+        return self.folder / "heatmap"
+
+    @property
+    def suggestion_path(self) -> Path:
+        """Which frames to paint."""
+        return self.folder / "keys.json"
 
     @property
     def log_path(self) -> Path:

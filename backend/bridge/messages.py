@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
-PROTOCOL = 1
+PROTOCOL = 2
 MAX_LINE = 1 << 20  # bytes; the longest message is an error text
 
 
@@ -24,8 +24,27 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """Request: measure this finished job and leave ``measure.json`` and ``heatmap/`` in its folder.
+
+    ``against`` is the folder of a job that stylized the same shot frame by frame, "" for none.
+    """
+
+    job: str
+    against: str
+
+
+@dataclass(frozen=True)
+class SuggestKeys:
+    """Request: find out which frames of this job's shot to paint, at most ``most``, and leave it in ``keys.json``."""
+
+    job: str
+    most: int
+
+
+@dataclass(frozen=True)
 class Cancel:
-    """Request: stop this job, running or waiting, at the end of its present step; finished frames are kept."""
+    """Request: stop what goes on with this job, or waits, at the end of its present step; finished frames are kept."""
 
     job: str
 
@@ -72,15 +91,19 @@ class Frame:
 
 @dataclass(frozen=True)
 class Ended:
-    """Event: the job came to rest. ``state`` is "done", "cancelled" or "failed"; ``message`` is for the artist."""
+    """Event: the request was worked off. ``state`` is "done", "cancelled" or "failed"; ``message`` is for the artist.
+
+    After :class:`Run` this is the job's own state from now on; the other requests leave that as it was.
+    """
 
     job: str
     state: str
     message: str
 
 
-Message = Run | Cancel | Hello | Heartbeat | Started | Progress | Frame | Ended
-_KINDS = {kind.__name__.lower(): kind for kind in (Run, Cancel, Hello, Heartbeat, Started, Progress, Frame, Ended)}
+Work = Run | Measure | SuggestKeys
+Message = Work | Cancel | Hello | Heartbeat | Started | Progress | Frame | Ended
+_KINDS = {kind.__name__.lower(): kind for kind in get_args(Message)}
 
 
 class MessageError(ValueError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -36,11 +36,15 @@ def heat_maps(shot: MeasuredShot, run: Run) -> Iterator[tuple[int, np.ndarray]]:
         yield frame, _coloured(heat, shot.beauty(frame))
 
 
-def write_heat_maps(shot: MeasuredShot, run: Run, folder: Path) -> None:
-    """Write the heat maps as ``000001.png`` ... into ``folder``; UserError where that cannot be done."""
+def write_heat_maps(shot: MeasuredShot, run: Run, folder: Path, written: Callable[[], None]) -> None:
+    """Write the heat maps as ``000001.png`` ... into ``folder``, calling ``written`` after each.
+
+    UserError where that cannot be done.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for frame, image in heat_maps(shot, run):
         write_file(folder / f"{frame:06d}.png", encode_png(image))
+        written()
 
 
 def _coloured(heat: np.ndarray, source: np.ndarray) -> np.ndarray:

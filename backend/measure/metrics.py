@@ -9,7 +9,7 @@ below.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -163,7 +163,7 @@ def _padded(array: np.ndarray, length: int) -> np.ndarray:
 
 
 def differences(
-    shot: MeasuredShot, runs: Mapping[str, Run], pairs: Sequence[tuple[int, int]]
+    shot: MeasuredShot, runs: Mapping[str, Run], pairs: Iterable[tuple[int, int]]
 ) -> dict[str, Difference | None]:
     """Compare each run with itself over ``pairs`` of frames: |O_i(p) − O_j(p')|, cubic sampling of frame j.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 from ..bridge import VERSION
 from ..bridge.errors import UserError
 from ..bridge.job import Job, write_json
+from ..methods import Step
 from ..motion.cache import Cache
 from ..shot.pictures import read_picture
 from ..shot.shot import Shot
 from .heatmap import write_heat_maps
+from .metrics import LAGS, frame_pairs
 from .texture import Run
 from .verdict import COLUMNS, LIMITS, Verdict, judge
 
@@ -33,11 +36,14 @@ COMPARED = {
 HEADINGS = ("lag 1", "lag 8", "first-last", "sigma")
 
 
-def measure(folder: Path, against: Path | None = None) -> dict[str, Any]:
+def measure(
+    folder: Path, against: Path | None = None, tell: Callable[[Step], None] = lambda _step: None
+) -> dict[str, Any]:
     """Measure the finished job in ``folder``; write ``measure.json`` and ``heatmap/`` into it and return the numbers.
 
     ``against`` is the folder of a job that stylized the same shot frame by frame; without it only absolute numbers can
-    be told. UserError where a job is unfinished, or the two are not of one shot.
+    be told. ``tell`` hears of every step and may raise to stop. UserError where a job is unfinished, or the two are not
+    of one shot.
     """
     job = Job.open(folder)
     shot = Shot.open(job.shot_folder)
@@ -49,8 +55,14 @@ def measure(folder: Path, against: Path | None = None) -> dict[str, Any]:
         independent = finished_frames(other, shot)
     if len(shot.frames) < 2:
         raise UserError("The shot has one frame: there is nothing to be consistent with. Measure a longer shot.")
-    verdict = judge(shot, {"run": run}, independent)["run"]
-    write_heat_maps(shot, run, folder / "heatmap")
+    count = itertools.count(1)
+    total = sum(len(frame_pairs(shot, lag)) for lag in LAGS) + len(shot.frames)
+
+    def step(note: str) -> None:
+        tell(Step(next(count), total, note))
+
+    verdict = judge(shot, {"run": run}, independent, lambda: step("Comparing frames"))["run"]
+    write_heat_maps(shot, run, job.heat_map_folder, lambda: step("Drawing heat maps"))
     measured = {
         "version": VERSION,
         "job": job.name,
@@ -61,7 +73,7 @@ def measure(folder: Path, against: Path | None = None) -> dict[str, Any]:
         "motion": shot.motion.describe().get("source"),
         **plain(verdict),
     }
-    write_json(folder / "measure.json", measured)
+    write_json(job.measure_path, measured)
     return measured
 
 

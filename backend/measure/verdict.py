@@ -7,7 +7,7 @@ worst of the four, since each way of cheating looks good in some of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from .appearance import structure, style_change, texture_distance
@@ -69,8 +69,14 @@ class Verdict:
         return None if None in self.passed.values() else True
 
 
-def judge(shot: MeasuredShot, runs: Mapping[str, Run], independent: Run | None = None) -> dict[str, Verdict]:
-    """Measure each run over the shot, all on the same pixels and against the same independent run, if there is one."""
+def judge(
+    shot: MeasuredShot, runs: Mapping[str, Run], independent: Run | None = None,
+    compared: Callable[[], None] = lambda: None,
+) -> dict[str, Verdict]:
+    """Measure each run over the shot, all on the same pixels and against the same independent run, if there is one.
+
+    ``compared`` is called after each pair of frames of each lag.
+    """
     texture = known_texture(shot.layer, shot.info.cameras) if shot.info.data_frames else None
     details = {name: detail(shot, run) for name, run in runs.items()}
     everything: dict[tuple[str, str], Run] = {("run", name): run for name, run in runs.items()}
@@ -82,7 +88,7 @@ def judge(shot: MeasuredShot, runs: Mapping[str, Run], independent: Run | None =
         everything["independent", ""] = independent
         blurs = {name: matching_blur(shot, independent, details[name]) for name in runs}
         everything |= {("blurred", name): blurred(independent, blurs[name]) for name in runs}
-    changes = _changes(shot, everything)
+    changes = _changes(shot, everything, compared)
     fineness = detail(shot, texture) if texture is not None else 0.0
     return {
         name: _verdict(
@@ -93,13 +99,21 @@ def judge(shot: MeasuredShot, runs: Mapping[str, Run], independent: Run | None =
     }
 
 
-def _changes(shot: MeasuredShot, runs: Mapping[tuple[str, str], Run]) -> dict[tuple[str, str], Change]:
+def _changes(
+    shot: MeasuredShot, runs: Mapping[tuple[str, str], Run], compared: Callable[[], None]
+) -> dict[tuple[str, str], Change]:
     named = {f"{kind}\n{name}": run for (kind, name), run in runs.items()}
     found: dict[str, dict[str, Difference | None] | dict[str, Spread | None]] = {
-        lag: differences(shot, named, frame_pairs(shot, lag)) for lag in LAGS
+        lag: differences(shot, named, _told(frame_pairs(shot, lag), compared)) for lag in LAGS
     }
     found["sigma"] = spread(shot, named)
     return {key: {column: found[column]["\n".join(key)] for column in COLUMNS} for key in runs}
+
+
+def _told(pairs: Iterable[tuple[int, int]], compared: Callable[[], None]) -> Iterator[tuple[int, int]]:
+    for pair in pairs:
+        yield pair
+        compared()
 
 
 def _appearance(shot: MeasuredShot, run: Run, own_detail: float, independent: Run | None) -> dict[str, float | None]:

@@ -9,6 +9,8 @@ from backend.bridge.messages import MessageError, decode, encode
 
 EXAMPLES = [
     messages.Run("/jobs/Ünï \n 1"),
+    messages.Measure("/jobs/1", ""),
+    messages.SuggestKeys("/jobs/1", 6),
     messages.Cancel("/jobs/1"),
     messages.Hello(1, "0.1.0", "cpu"),
     messages.Heartbeat(),
