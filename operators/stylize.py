@@ -71,11 +71,7 @@ def restyle(job: Job, run: Settings, keys: Mapping[int, Path]) -> Job:
         raise UserError(f"The shot of {job.name} is not whole yet. Resume it first.")
     if job.scene:
         _check(job.scene, job.shot_frames, run, keys)
-    for frame in set(job.files.key_frames()) - set(keys):
-        job.files.key_path(frame).unlink()
-    for frame, path in keys.items():
-        job.files.add_key(frame, path)
-    job.files.change(run)
+    job.files.change(run, keys)
     return job.resume()
 
 

@@ -26,8 +26,9 @@ import json
 import os
 import re
 import shutil
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,11 @@ from .settings import Settings
 
 FORMAT = 1
 STATES = ("new", "capturing", "ready", "running", "cancelled", "failed", "done")
-_FRAME_NAME = re.compile(r"(-?\d+)\.png")
+_FRAME_NAME = re.compile(r"(-\d{5,}|\d{6,})\.png")
+_PARTS = (
+    "job.json", "state.json", "report.json", "measure.json", "keys.json", "log.txt", "worker.log", "lock",
+    "shot", "keys", "frames", "heatmap",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,10 +68,12 @@ class Job:
         """Make the folder of a new job and write its ``job.json``.
 
         ``source`` says where the shot came from, in JSON values (scene, strip, .blend). UserError when the folder
-        already holds a job or cannot be written.
+        holds anything already, since a job's folder is deleted with it, or cannot be written.
         """
         if (folder / "job.json").exists():
             raise UserError(f"{folder} already holds a job. Choose another folder, or resume that job.")
+        if folder.is_dir() and any(folder.iterdir()):
+            raise UserError(f"{folder} is not empty. Choose a new folder for the job.")
         job = cls(folder, name, run, source or {})
         for part in (job.shot_folder, job.keys_folder, job.frames_folder):
             with _artist_errors(part):
@@ -101,14 +108,24 @@ class Job:
         }
         write_json(self.folder / "job.json", plain)
 
-    def change(self, run: Settings) -> None:
-        """Take other settings for the next run; finished frames are dropped, since they no longer fit."""
-        for frame in self.finished():
-            self.frame_path(frame).unlink()
-        self.measure_path.unlink(missing_ok=True)
-        self.settings = run
-        self._write_spec()
-        self.write_state(State("ready"))
+    def change(self, run: Settings, keys: Mapping[int, Path]) -> None:
+        """Take other settings and key frames for the next run; finished frames are dropped, since they no longer fit.
+
+        UserError, with everything as it was, when another process runs the job or a key cannot be read.
+        """
+        with self.locked():
+            pictures = {frame: self._read_key(path) for frame, path in keys.items()}
+            for frame, picture in pictures.items():
+                write_file(self.key_path(frame), picture)
+            with _artist_errors(self.folder):
+                for frame in set(self.key_frames()) - set(pictures):
+                    self.key_path(frame).unlink()
+                for frame in self.finished():
+                    self.frame_path(frame).unlink()
+                self.measure_path.unlink(missing_ok=True)
+            self.settings = run
+            self._write_spec()
+            self.write_state(State("ready"))
 
     @property
     def shot_folder(self) -> Path:
@@ -163,9 +180,16 @@ class Job:
 
     def add_key(self, frame: int, image: Path) -> None:
         """Copy the PNG ``image`` into the job as the key of ``frame``; UserError when there is no such file."""
-        if not image.is_file():
-            raise UserError(f"The key frame {image} is missing. Save it again, or choose another file.")
-        write_file(self.key_path(frame), image.read_bytes())
+        write_file(self.key_path(frame), self._read_key(image))
+
+    @staticmethod
+    def _read_key(image: Path) -> bytes:
+        try:
+            return image.read_bytes()
+        except OSError as error:
+            raise UserError(
+                f"The key frame {image} is missing or cannot be read. Save it again, or choose another file."
+            ) from error
 
     @property
     def state(self) -> State:
@@ -198,11 +222,18 @@ class Job:
             yield
 
     def remove(self) -> None:
-        """Delete the job's folder with all that is in it; UserError when it cannot be deleted."""
+        """Delete what the job made, and its folder unless something else lies there; UserError when it cannot be."""
         with self.locked():
             pass  # only asks whether it runs: Windows deletes no file that is held open
         with _artist_errors(self.folder):
-            shutil.rmtree(self.folder)
+            for name in _PARTS:
+                part = self.folder / name
+                if part.is_dir():
+                    shutil.rmtree(part)
+                else:
+                    part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # something of the artist's own lies there and stays
+                self.folder.rmdir()
 
 
 def _numbered(folder: Path) -> list[int]:
@@ -225,10 +256,22 @@ def write_file(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
+            _rename(temporary, path)
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    """Give a whole file its final name; on Windows wait a moment for whoever reads the old one."""
+    for _ in range(20 if os.name == "nt" else 0):
+        try:
+            temporary.replace(path)
+        except PermissionError:
+            time.sleep(0.05)
+        else:
+            return
+    temporary.replace(path)
 
 
 def write_json(path: Path, plain: Any) -> None:

@@ -143,7 +143,7 @@ def test_a_new_run_is_shown_in_place(
     for frame in frames:
         rendered(scene, frame, tmp_path)  # so that Blender holds the old pictures
     strip.name, strip.channel = "renamed", 9
-    job.change(bridge.settings.from_keywords("exemplar", seed=8))
+    job.change(bridge.settings.from_keywords("exemplar", seed=8), {})
     timeline.update(scene, job, frames, set(), set())
     assert np.array_equal(rendered(scene, 2, tmp_path), picture(1002))
     for frame in frames:
@@ -209,7 +209,7 @@ def test_cut_in_two_both_halves_follow(
     job = captured_job(bridge, tmp_path / "job", range(1, 7), range(1, 7))
     strip = timeline.place(scene, job, range(1, 7), set(range(1, 7)))
     strip.split(4, "SOFT")
-    job.change(bridge.settings.from_keywords("exemplar", seed=8))
+    job.change(bridge.settings.from_keywords("exemplar", seed=8), {})
     for frame in range(1, 7):
         write_png(job.frame_path(frame), picture(frame + 50))
     timeline.update(scene, job, range(1, 7), set(range(1, 7)), set(range(1, 7)))

@@ -41,8 +41,35 @@ def test_frames_are_known_by_their_whole_files(tmp_path: Path) -> None:
 def test_other_settings_drop_the_frames_that_no_longer_fit(tmp_path: Path) -> None:
     job = Job.create(tmp_path / "job", "job", from_keywords("exemplar"))
     write_file(job.frame_path(1), b"png")
-    job.change(from_keywords("exemplar", seed=9))
+    for frame in (1, 4):
+        write_file(job.key_path(frame), b"old")
+    job.change(from_keywords("exemplar", seed=9), {4: job.key_path(1), 7: job.key_path(4)})
     assert job.finished() == [] and Job.open(job.folder).settings.seed == 9
+    assert job.key_frames() == [4, 7] and job.state == State("ready")
+
+
+def test_a_change_that_cannot_be_made_changes_nothing(tmp_path: Path) -> None:
+    job = Job.create(tmp_path / "job", "job", from_keywords("exemplar", seed=3))
+    write_file(job.frame_path(1), b"png")
+    write_file(job.key_path(1), b"old")
+    with pytest.raises(UserError, match="is missing"):
+        job.change(from_keywords("exemplar", seed=9), {2: job.key_path(1), 5: tmp_path / "gone.png"})
+    with job.locked(), pytest.raises(UserError, match="already running"):
+        Job.open(job.folder).change(from_keywords("exemplar", seed=9), {})
+    assert (job.finished(), job.key_frames(), Job.open(job.folder).settings.seed) == ([1], [1], 3)
+
+
+def test_the_artists_own_folder_is_never_a_job(tmp_path: Path) -> None:
+    (tmp_path / "shot.blend").write_bytes(b"precious")
+    with pytest.raises(UserError, match="not empty"):
+        Job.create(tmp_path, "job", from_keywords("exemplar"))
+    job = Job.create(tmp_path / "job", "job", from_keywords("exemplar"))
+    (job.folder / "notes.txt").write_bytes(b"precious")
+    for stray in ("0001.png", "000012.jpg", "x000012.png"):
+        (job.frames_folder / stray).write_bytes(b"")
+    assert job.finished() == []
+    job.remove()
+    assert [path.name for path in job.folder.iterdir()] == ["notes.txt"]
 
 
 def test_a_second_process_cannot_run_the_same_job(tmp_path: Path) -> None:
