@@ -22,7 +22,7 @@ from ..bridge.settings import Settings
 from ..motion.cache import Cache
 from ..motion.geometry import pixel_grid
 from ..motion.warp import warp
-from ..patches.blending import antialiased, faded, outlines, sampling, shares
+from ..patches.blending import antialiased, faded, in_front, outlines, sampling, shares
 from ..patches.patchmatch import Exemplar, Library, extended, synthesize
 from ..patches.statistics import blend, contrast_ratio, follow_light, local_mean
 from ..shot.shot import Shot
@@ -31,6 +31,7 @@ from . import FrameDone, Step
 CANDIDATES = 16  # frames that may be completed first, evenly spaced
 COMPLETIONS = 4  # and how many are at most
 WORTHWHILE = 0.01  # share of a frame that must be missing for one more completion
+MIXED = 1.5  # px beside an outline where a completed frame, which no stroke strays in, mixes two surfaces
 STRETCH = 0.2  # a surface that the key shows this much smaller, across or along, is painted anew
 FADE = 12.0  # px at a width of 512 over which a key fades out towards the border of what it shows
 DISAGREEMENT = 0.08  # difference of the sources' luma at which a key counts e times less
@@ -87,6 +88,11 @@ def gather(image: np.ndarray, flow: np.ndarray, scale: np.ndarray) -> np.ndarray
     return np.clip(result, 0, 1)
 
 
+def closed(mask: np.ndarray) -> np.ndarray:
+    """Return ``mask`` ``(H, W)`` bool with its ragged border and its holes of up to 4 px filled."""
+    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) > 0
+
+
 @dataclass(frozen=True)
 class View:
     """What a painted frame shows of another.
@@ -111,7 +117,8 @@ class Studio:
         self.fade, self.shade = FADE * shot.width / 512, max(SHADE * shot.width / 512, 1.5)
         ratios = [contrast_ratio(image, shot.beauty(key), self.shade) for key, image in self.painted.items()]
         self.contrast = float(np.mean(ratios))
-        self._outlines: Cache[int, np.ndarray] = Cache(128 << 20, self._distance)
+        self._distances: Cache[int, np.ndarray] = Cache(128 << 20, self._distance)
+        self._fronts: Cache[int, np.ndarray] = Cache(128 << 20, self._front)
         self._libraries: Cache[tuple[int, ...], Library] = Cache(0, self._library)
 
     def prepare(self) -> Iterator[str]:
@@ -148,10 +155,8 @@ class Studio:
                 gap &= ~new
         if gap.any():
             image = self.fill(frame, image, gap, views)
-        layer, outline = self.shot.layer(frame), self.from_outline(frame) == 0
-        if layer is None:
-            return image
-        return antialiased(image, self.shot.beauty(frame), self.labels(frame), layer.depth, outline)
+        outline = self.from_outline(frame) == 0
+        return antialiased(image, self.shot.beauty(frame), self.labels(frame), self.depth(frame), outline)
 
     def view(self, painted: int, frame: int, share: float) -> View:
         """Carry a painted frame to ``frame``; ``share`` scales its weight."""
@@ -159,7 +164,7 @@ class Studio:
         seen = self.sees(painted, frame).astype(np.float32)
         now, then = self.shot.beauty(frame), warp(self.shot.beauty(painted), flow)
         smaller, larger = (cv2.medianBlur(scale.astype(np.float32), 5) for scale in sampling(flow))
-        image = gather(self.painted[painted], flow, np.sqrt(smaller * larger))
+        image = gather(self.painted[painted], flow, np.sqrt(smaller * larger) * seen)
         lit = follow_light(image, now, then, seen, radius=self.shade, contrast=self.contrast)
         image += np.float32(self.settings.exemplar.light_follow) * (lit - image)
         difference = local_mean((now - then).mean(-1), self.shade, seen)
@@ -170,16 +175,20 @@ class Studio:
         """Return where a painted frame shows what ``frame`` shows, and shows it well, ``(H, W)`` bool.
 
         Strokes stray over outlines. What a key shows beside one belongs to the surface on the other side as likely as
-        to its own, and is trusted only where ``frame`` has an outline as near.
+        to its own, and is trusted only where ``frame`` has an outline as near, along which the two have not slid.
         """
         found = self.shot.motion.pair(frame, painted)
         if not self.shot.has_data:
             return found.strict
         near = (found.valid > 0) & cv2.dilate(found.strict.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
         then, now = warp(self.from_outline(painted), found.flow), self.from_outline(frame)
-        strayed = (then < self.band) & (now > then + 1)
-        poor = (strayed | (sampling(found.flow)[0] < STRETCH)).astype(np.uint8)
-        return near & (cv2.morphologyEx(poor, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) == 0)  # no ragged borders
+        front = self._fronts.get(frame)
+        reach = self.band if painted in self.keys else min(self.band, MIXED)
+        slid = np.linalg.norm(found.flow - found.flow.reshape(-1, 2)[front], axis=-1) > reach
+        strayed = (then < reach) & ((now > then + 1) | slid & (now < reach))
+        poor = strayed | (sampling(found.flow)[0] < STRETCH)
+        behind = front != np.arange(front.size).reshape(front.shape)
+        return near & ~(closed(poor & behind) & behind | closed(poor & ~behind) & ~behind)
 
     def fill(self, frame: int, image: np.ndarray, gap: np.ndarray, views: Mapping[int, View]) -> np.ndarray:
         """Paint the ``gap`` of ``frame`` anew from the two keys nearest in time."""
@@ -220,13 +229,18 @@ class Studio:
             return np.zeros((self.shot.height, self.shot.width), np.int32)
         return np.where(layer.sky, 0, layer.index).astype(np.int32)
 
+    def depth(self, frame: int) -> np.ndarray:
+        """Return the depth of ``frame``, ``(H, W)`` float32; footage is as flat as its screen."""
+        layer = self.shot.layer(frame)
+        return np.ones((self.shot.height, self.shot.width), np.float32) if layer is None else layer.depth
+
     def from_outline(self, frame: int) -> np.ndarray:
         """Return how far each pixel of ``frame`` is from an outline, ``(H, W)`` float32 px; 0 on both its sides."""
-        return self._outlines.get(frame)
+        return self._distances.get(frame)
 
     def _distance(self, frame: int) -> np.ndarray:
-        layer = self.shot.layer(frame)
-        if layer is None:
-            return np.full((self.shot.height, self.shot.width), np.inf, np.float32)
-        edge = outlines(self.labels(frame), layer.depth)
-        return np.minimum(cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, 5), self.band)
+        edge = outlines(self.labels(frame), self.depth(frame))
+        return cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, 5)
+
+    def _front(self, frame: int) -> np.ndarray:
+        return in_front(self.from_outline(frame) == 0, self.depth(frame))

@@ -65,9 +65,10 @@ def test_nothing_smears_behind_the_occluder(two_keys):
         assert (image[ground & away][:, 0] < 0.5).mean() > 0.995
 
 
-def test_an_outline_brings_nothing_of_the_background_that_it_was_painted_before():
+@pytest.mark.parametrize("overflow", [0.0, 1.0])
+def test_an_outline_brings_nothing_of_the_background_that_it_was_painted_before(overflow):
     shot = LayeredShot(fall=True)
-    image, wanted = run(shot, painted(FIRST, shot=shot), [8])[8], shot.painted(8)
+    image, wanted = run(shot, painted(FIRST, shot=shot), [8], overflow=overflow)[8], shot.painted(8)
     disc = (card(8, shot) == DISC).astype(np.uint8)
     rim = (cv2.dilate(disc, np.ones((3, 3))) != cv2.erode(disc, np.ones((3, 3)))) & (card(8, shot) != BAR)
     # Red and green change from disc to ground; blue is high in the sky alone.
@@ -92,20 +93,32 @@ def test_one_key_in_the_middle_serves_both_ways():
                 assert np.abs(frames[frame][inside].mean(0) - STYLE[number]).max() < 0.08
 
 
+def fringed(shot, frame):
+    """A key whose disc was painted 3 px too large, over the ground."""
+    key = shot.painted(frame)
+    disc = (card(frame, shot) == DISC).astype(np.uint8)
+    large = cv2.dilate(disc, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7)))
+    key[(large > disc) & (card(frame, shot) == GROUND)] = STYLE[DISC]
+    return key
+
+
+def trail(shot, frame, radius, overflow):
+    """How many ground pixels further than ``radius`` from disc and bar are painted like the disc."""
+    image = run(shot, {FIRST: fringed(shot, FIRST)}, [frame], overflow=overflow)[frame]
+    things = np.isin(card(frame, shot), (DISC, BAR)).astype(np.uint8)
+    away = cv2.dilate(things, np.ones((2 * radius + 1, 2 * radius + 1))) == 0
+    return ((image[..., 0] > 0.6) & (card(frame, shot) == GROUND) & away).sum()
+
+
 def test_strokes_that_stray_over_an_outline_leave_no_trail():
-    key = SHOT.painted(FIRST)
-    disc = (card(FIRST) == DISC).astype(np.uint8)
-    fringe = (cv2.dilate(disc, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))) > disc) & (card(FIRST) == GROUND)
-    key[fringe] = STYLE[DISC]
+    assert trail(SHOT, 5, 5, overflow=0.0) > 5
+    assert trail(SHOT, 5, 5, overflow=4.0) == 0
 
-    def trail(overflow):
-        image = run(SHOT, {FIRST: key}, [5], overflow=overflow)[5]
-        near = cv2.dilate(np.isin(card(5), (DISC, BAR)).astype(np.uint8), np.ones((11, 11)))
-        ground = (card(5) == GROUND) & (near == 0)
-        return ((image[..., 0] > 0.6) & ground).sum()
 
-    assert trail(0.0) > 5
-    assert trail(4.0) == 0
+def test_strokes_that_strayed_on_one_side_are_not_taken_for_the_other_side():
+    shot = LayeredShot(count=14)  # the ground that was to the right of the disc comes out on its left
+    assert trail(shot, 12, 1, overflow=0.0) > 20
+    assert trail(shot, 12, 1, overflow=4.0) < 6
 
 
 def test_shadows_follow_the_light_where_asked_to():
