@@ -34,6 +34,9 @@ START = (
 )
 
 
+KEPT, ASKED = "scene.blend", "request.json"  # in the shot's folder until the shot is whole
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a capture is: frames done and in all (0 while Blender starts), what it does, and whether it is whole."""
@@ -110,6 +113,8 @@ class Capture:
     def _end(self, code: int, reason: str) -> None:
         """Come to rest after the child has ended."""
         if code == 0 and (self.folder / "shot.json").is_file():
+            for name in (KEPT, ASKED):
+                (self.folder / name).unlink(missing_ok=True)
             self._progress = Progress(self._progress.total, self._progress.total, "Captured", finished=True)
         else:
             self._error = reason or self._obituary(code)
@@ -219,17 +224,52 @@ def start(folder: Path, request: dict[str, Any]) -> Capture:
     """Save a copy of the session and start a child Blender on it, which does ``request`` (see render_passes.run)."""
     shot = folder.absolute()
     prepare(shot)
-    scratch = Path(tempfile.mkdtemp(prefix="tempera-", dir=bpy.app.tempdir))
     try:
-        blend = save_copy(scratch)
-        trusted = not bpy.app.autoexec_fail
-        request |= {"shot": str(shot), "scratch": str(scratch), "report": str(scratch / "report.json")}
-        request |= {"blend": str(blend), "trusted": trusted, "notes": unsaved_images()}
-        (scratch / "request.json").write_text(json.dumps(request), encoding="utf-8")
-        return Capture(shot, scratch, child_command(blend, scratch / "request.json", trusted))
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
+        scratch = Path(tempfile.mkdtemp(prefix="tempera-", dir=bpy.app.tempdir))
+        try:
+            asked = keep_copy(shot, scratch, request)
+            blend = scratch / asked["name"]
+            asked |= {"shot": str(shot), "scratch": str(scratch), "report": str(scratch / "report.json")}
+            asked |= {"blend": str(blend)}
+            (scratch / "request.json").write_text(json.dumps(asked), encoding="utf-8")
+            return Capture(shot, scratch, child_command(blend, scratch / "request.json", asked["trusted"]))
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"The capture cannot be prepared ({reason}). Make room on the disk, then try again.") from error
+
+
+def keep_copy(shot: Path, scratch: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """Put the file to render into ``scratch`` and return what is asked of it.
+
+    An interrupted capture goes on with the copy that it was begun with, so that no shot is of two versions of a scene;
+    a capture of anything else begins anew with a copy of this session. The copy is kept until the shot is whole.
+    """
+    kept, note = shot / KEPT, shot / ASKED
+    if kept.is_file() and note.is_file():
+        asked = json.loads(note.read_text(encoding="utf-8"))
+        if all(asked.get(name) == value for name, value in request.items()):
+            lend_cache(Path(asked["cache"]), scratch)
+            shutil.copyfile(kept, scratch / asked["name"])
+            return asked
+    for stale in (*(shot / "beauty").iterdir(), *(shot / "data").iterdir()):
+        if stale.is_file():
+            stale.unlink()
+    copy = save_copy(scratch)
+    cache = Path(bpy.data.filepath).absolute().with_name(f"blendcache_{copy.stem}")
+    lend_cache(cache, scratch)
+    asked = {
+        **request,
+        "name": copy.name,
+        "cache": str(cache),
+        "trusted": not bpy.app.autoexec_fail,
+        "notes": unsaved_images(),
+    }
+    note.write_text(json.dumps(asked), encoding="utf-8")
+    shutil.copyfile(copy, kept)
+    return asked
 
 
 def child_command(blend: Path, request: Path, trusted: bool) -> list[str]:
@@ -264,19 +304,18 @@ def save_copy(scratch: Path) -> Path:
         bpy.ops.wm.save_as_mainfile(filepath=str(copy), copy=True, compress=False)
     except RuntimeError as error:
         raise UserError(f"A copy of the file cannot be saved in {scratch}. Make room on that disk.") from error
-    cache = original.with_name(f"blendcache_{original.stem}")
-    if bpy.data.filepath and cache.is_dir():
-        lend_cache(cache, scratch / cache.name)
     return copy
 
 
-def lend_cache(cache: Path, target: Path) -> None:
+def lend_cache(cache: Path, scratch: Path) -> None:
     """Let the copy find the original's physics caches; Blender would write into those that are not baked."""
+    if not bpy.data.filepath or not cache.is_dir():
+        return
     if not any(simulation_starts(scene) for scene in bpy.data.scenes):
         with suppress(OSError):  # Windows without developer mode makes no links
-            target.symlink_to(cache, target_is_directory=True)
+            (scratch / cache.name).symlink_to(cache, target_is_directory=True)
             return
-    shutil.copytree(cache, target)
+    shutil.copytree(cache, scratch / cache.name, ignore_dangling_symlinks=True)
 
 
 def unsaved_images() -> list[str]:

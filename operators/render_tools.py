@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ class Report:
         """Replace the file by the counts and ``news``: a note, or the error that ended the capture."""
         temporary = self.path.with_suffix(".part")
         temporary.write_text(json.dumps({"done": self.done, "total": self.total, **news}), encoding="utf-8")
-        temporary.replace(self.path)
+        with suppress(PermissionError):  # Windows, while it is being read: the next one will do
+            temporary.replace(self.path)
 
     def step(self, note: str) -> None:
         """Count one more frame as whole."""

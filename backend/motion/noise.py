@@ -91,8 +91,9 @@ def lattice(page: Callable[[int], Page], frames: Sequence[int]) -> np.ndarray:
             if len(steps):
                 closest = np.percentile(np.linalg.norm(steps, axis=1), CLOSEST)
                 axes = steps.mean(axis=0)
-                axes = np.maximum(axes / max(axes.max(), 1e-30), 0.05)
-                found = SPACING * max(closest, 1e-9) * axes
+                if closest == 0:  # no address is known that tells its points apart
+                    continue
+                found = SPACING * closest * np.maximum(axes / axes.max(), 0.05)
                 spacing[int(owner)] = np.minimum(spacing.get(int(owner), found), found)
     table = np.full((max(spacing, default=0) + 1, 3), np.inf)
     for owner, found in spacing.items():

@@ -208,6 +208,7 @@ def parse_camera(entry: dict[str, Any]) -> Camera:
     world, projection = (np.array(entry[k], np.float64).reshape(4, 4) for k in ("matrix_world", "projection"))
     if not (np.isfinite(world).all() and np.isfinite(projection).all()):
         raise ValueError("cameras")
+    world[:3, :3] /= np.linalg.norm(world[:3, :3], axis=0)  # Blender renders as if a scaled camera were not
     return Camera(str(entry["name"]), str(entry["type"]), world, projection, float(entry["clip_end"]))
 
 

@@ -284,6 +284,7 @@ def test_an_interrupted_capture_goes_on_and_ends_the_same(capture: ModuleType, t
     first.cancel()
     kept = {path: path.stat().st_mtime_ns for path in broken.rglob("0*") if path.suffix != ".part"}
     assert len(kept) >= 4 and not (broken / "shot.json").exists()
+    bpy.data.objects["Turning"].hide_render = True  # the shot must not become one of two versions of the scene
     assert capture.capture_scene(scene, broken).wait() == broken
     assert kept.items() <= {path: path.stat().st_mtime_ns for path in broken.rglob("0*")}.items()
     assert (broken / "shot.json").read_bytes() == (whole / "shot.json").read_bytes()
@@ -293,6 +294,9 @@ def test_an_interrupted_capture_goes_on_and_ends_the_same(capture: ModuleType, t
         ours, theirs = Captured(broken).data(frame), Captured(whole).data(frame)
         assert all((ours[name] == theirs[name]).all() for name in theirs)
     assert not list(Path(bpy.app.tempdir).glob("tempera-*"))
+    before = Captured(whole).beauty(1)
+    capture.capture_scene(scene, whole).wait()  # begun anew, it takes the scene as it is now
+    assert (Captured(whole).beauty(1) != before).any()
 
 
 def test_the_artists_file_is_untouched_whatever_happens(

@@ -46,7 +46,7 @@ def push_in(frame: int) -> View:
     return View(zoom=8.0 ** (frame / 31), angle=0.3)
 
 
-def pages(view: Callable[[int], View], hole: bool = False) -> Callable[[int], Page]:
+def pages(view: Callable[[int], View], hole: bool = False, chained: bool = False) -> Callable[[int], Page]:
     def page(frame: int) -> Page:
         y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float64)
         a, b = view(frame).to_plane(x, y)
@@ -55,6 +55,8 @@ def pages(view: Callable[[int], View], hole: bool = False) -> Callable[[int], Pa
         owner[:, 80:120] = 1  # a second object, and one that is not known
         if hole:
             owner[40:, 120:] = -1
+        if chained:  # an object without a stable address: all of it has the same
+            owner[:, 120:], address[:, 120:] = 2, 0
         parts = dict.fromkeys(field.name for field in dataclasses.fields(Page))
         return Page(**{**parts, "owner": owner, "address": address, "scale": np.ones((HEIGHT, WIDTH), np.float32)})
 
@@ -166,3 +168,9 @@ def test_t8_unknown_surface_has_noise_of_its_own() -> None:
     assert np.isfinite(a).all() and abs(a.std() - 1) < 0.1
     same = (a == b).all(0)
     assert not same[5:, 15:].any() and not same[ROWS].any() and same[:5].all() and same[:ROWS, :15].all()
+
+
+def test_a_surface_without_addresses_has_fresh_noise() -> None:
+    noise = AnchoredNoise(pages(lambda frame: View(), chained=True), FRAMES, 3)
+    same = (noise(4, SHAPE) == noise(5, SHAPE)).all(0)
+    assert not same[:, 15:].any() and same[:, :15].all()
