@@ -30,11 +30,16 @@ class Cache(Generic[Key, Item]):
     def get(self, key: Key) -> Item:
         """Return the item of ``key``, made now unless it is held."""
         if key not in self.items:
-            item = self.load(key)
-            self.items[key] = item
-            self.used += array_bytes(item)
-            while self.used > self.limit and len(self.items) > 1:
-                self.used -= array_bytes(self.items.popitem(last=False)[1])
-            return item
+            self.put(key, self.load(key))
+            return self.items[key]
         self.items.move_to_end(key)
         return self.items[key]
+
+    def put(self, key: Key, item: Item) -> None:
+        """Hold ``item`` as the newest, and let go of the oldest beyond the limit."""
+        if key in self.items:
+            self.used -= array_bytes(self.items.pop(key))
+        self.items[key] = item
+        self.used += array_bytes(item)
+        while self.used > self.limit and len(self.items) > 1:
+            self.used -= array_bytes(self.items.popitem(last=False)[1])

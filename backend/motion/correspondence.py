@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
+from .cache import Cache
 from .geometry import pixel_grid
 
 TOLERANCE = 1.0  # px by which a flow and the flow back may differ
@@ -113,3 +115,21 @@ def compose(ij: Correspondence, jk: Correspondence) -> Correspondence:
     both = ij.valid * (weights * valid).sum(0) * inside(flow)
     strict = ij.strict & touched & inside(flow, 0.0)
     return Correspondence(flow.astype(np.float32), both.astype(np.float32), strict)
+
+
+Pairs = Cache[tuple[int, int], Correspondence]
+
+
+def chain(path: Sequence[int], steps: Pairs, known: Pairs) -> Correspondence:
+    """Compose the ``steps`` between neighbours along ``path``, from its first frame to its last.
+
+    It is built from the target outwards and every part is kept in ``known``, so that the frames of a shot, each chained
+    to the same key, share their work. The answer does not depend on what is known already.
+    """
+    target = path[-1]
+    nearest = next((k for k, frame in enumerate(path[:-1]) if (frame, target) in known.items), len(path) - 2)
+    found = known.items.get((path[nearest], target)) or steps.get((path[nearest], target))
+    for k in range(nearest - 1, -1, -1):
+        found = compose(steps.get((path[k], path[k + 1])), found)
+        known.put((path[k], target), found)
+    return found

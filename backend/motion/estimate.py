@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from .cache import Cache
-from .correspondence import Correspondence, checked, compose, identity, nothing
+from .correspondence import Correspondence, chain, checked, identity, nothing
 
 CACHE = 512 << 20  # bytes of correspondences kept
 SMALLEST = 32  # px, smaller frames are padded: DIS works on an image pyramid
@@ -39,6 +39,7 @@ class EstimatedMotion:
         self.frames, self.image, self.cuts = frames, image, cuts
         self.place = {frame: k for k, frame in enumerate(frames)}
         self._pairs: Cache[tuple[int, int], Correspondence] = Cache(CACHE, self._pair)
+        self._steps: Cache[tuple[int, int], Correspondence] = Cache(CACHE, self._step)
 
     def pair(self, i: int, j: int) -> Correspondence:
         """Return the correspondence between two frames of the shot; nothing is valid across a cut."""
@@ -60,10 +61,11 @@ class EstimatedMotion:
             return identity((width, height))
         if any(min(i, j) < cut <= max(i, j) for cut in self.cuts):
             return nothing((width, height))
-        step = 1 if self.place[j] > self.place[i] else -1
-        before = self.frames[self.place[j] - step]
-        if before != i:
-            return compose(self.pair(i, before), self.pair(before, j))
-        image_i, image_j = self.image(i), self.image(j)
-        one = np.zeros((height, width), np.int32)
+        first, last = self.place[i], self.place[j]
+        path = self.frames[first : last + 1] if first < last else self.frames[last : first + 1][::-1]
+        return chain(path, self._steps, self._pairs)
+
+    def _step(self, key: tuple[int, int]) -> Correspondence:
+        image_i, image_j = (self.image(frame) for frame in key)
+        one = np.zeros(image_i.shape[:2], np.int32)
         return checked(estimate_flow(image_i, image_j), estimate_flow(image_j, image_i), one, one)

@@ -8,7 +8,7 @@ import numpy as np
 
 from .addresses import AddressBook, System
 from .cache import Cache
-from .correspondence import Correspondence, checked, compose, identity, nothing
+from .correspondence import Correspondence, chain, checked, identity, nothing
 from .geometry import SceneGeometry
 from .stability import Stability
 from .vectors import neighbour_flow
@@ -30,6 +30,7 @@ class ExactMotion:
         self.stability = Stability(scene, self.book)
         self._pairs: Cache[tuple[int, int], Correspondence] = Cache(CACHE, self._pair)
         self._chains: Cache[tuple[int, int], Correspondence] = Cache(CACHE // 2, self._chain)
+        self._steps: Cache[tuple[int, int], Correspondence] = Cache(CACHE // 2, self._step)
 
     def pair(self, i: int, j: int) -> Correspondence:
         """Return the correspondence between two frames of the shot; nothing is valid across a cut."""
@@ -68,7 +69,9 @@ class ExactMotion:
         """Chain the Vector pass of every frame between, for what has no stable address."""
         i, j = key
         step = 1 if j > i else -1
-        if j - step != i:
-            return compose(self._chains.get((i, j - step)), self._chains.get((j - step, j)))
-        there, back = neighbour_flow(self.scene.layer(i), step), neighbour_flow(self.scene.layer(j), -step)
+        return chain(range(i, j + step, step), self._steps, self._chains)
+
+    def _step(self, key: tuple[int, int]) -> Correspondence:
+        i, j = key
+        there, back = neighbour_flow(self.scene.layer(i), j - i), neighbour_flow(self.scene.layer(j), i - j)
         return checked(there, back, *(self.book.page(f, self.stability.systems(f)).owner for f in (i, j)))
