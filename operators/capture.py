@@ -258,7 +258,7 @@ def keep_copy(shot: Path, scratch: Path, request: dict[str, Any]) -> dict[str, A
         if stale.is_file():
             stale.unlink()
     copy = save_copy(scratch)
-    cache = Path(bpy.data.filepath).absolute().with_name(f"blendcache_{copy.stem}")
+    cache = Path(bpy.data.filepath or copy.name).absolute().with_name(f"blendcache_{copy.stem}")
     lend_cache(cache, scratch)
     asked = {
         **request,
@@ -267,8 +267,11 @@ def keep_copy(shot: Path, scratch: Path, request: dict[str, Any]) -> dict[str, A
         "trusted": not bpy.app.autoexec_fail,
         "notes": unsaved_images(),
     }
-    note.write_text(json.dumps(asked), encoding="utf-8")
-    shutil.copyfile(copy, kept)
+    part = kept.with_suffix(".part")
+    shutil.copyfile(copy, part)
+    part.replace(kept)
+    part.write_text(json.dumps(asked), encoding="utf-8")
+    part.replace(note)  # last: with it the copy counts
     return asked
 
 

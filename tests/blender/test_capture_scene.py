@@ -372,6 +372,14 @@ def test_what_cannot_be_captured_is_refused_at_once(
     assert not folder.exists()
 
 
+def test_a_file_that_was_never_saved_is_captured_from_anywhere(
+    capture: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = new_scene((1, 1))
+    monkeypatch.chdir("/")
+    assert Captured(capture.capture_scene(scene, tmp_path / "shot").wait()).info["frames"] == [1]
+
+
 def test_a_picture_that_is_none_is_named(capture: ModuleType, refused: Callable[[str], Any], tmp_path: Path) -> None:
     scene = new_scene((1, 1))
     (tmp_path / "shot_1.jpg").write_text("not a picture")
