@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import bpy
 
@@ -17,6 +18,7 @@ from ..backend.bridge.job import Job as JobFolder
 from .versions import Owner, Strip, all_strips, handles, strips
 
 PROPERTY = "tempera"  # the custom property of a strip that shows a job
+HEAT_MAP = "tempera_heat_map"  # the one of a strip that shows where a job changes
 LAST_CHANNEL = 128
 
 
@@ -25,15 +27,18 @@ def job_id(job: JobFolder) -> str:
     return str(job.source.get("id") or job.folder)
 
 
-def find(scene: bpy.types.Scene, job: JobFolder) -> list[Strip]:
-    """Return the strips in ``scene`` that show ``job``: one, or more where the artist cut or copied it."""
+def find(scene: bpy.types.Scene, job: JobFolder, kind: str = PROPERTY) -> list[Strip]:
+    """Return the strips in ``scene`` that show ``job``: one, or more where the artist cut or copied it.
+
+    ``kind`` is PROPERTY for the result, HEAT_MAP for the heat maps.
+    """
     editor = scene.sequence_editor
     wanted = job_id(job)
-    return [strip for strip in all_strips(editor) if _note(strip).get("id") == wanted] if editor else []
+    return [strip for strip in all_strips(editor) if _note(strip, kind).get("id") == wanted] if editor else []
 
 
-def _note(strip: Strip) -> dict[str, object]:
-    note = strip.get(PROPERTY)
+def _note(strip: Strip, kind: str = PROPERTY) -> dict[str, object]:
+    note = strip.get(kind)
     return note.to_dict() if hasattr(note, "to_dict") else {}
 
 
@@ -63,20 +68,40 @@ def place(scene: bpy.types.Scene, job: JobFolder, frames: Sequence[int], finishe
     files = elements(job, frames, finished)
     if not files:
         return None
-    editor = scene.sequence_editor_create()
-    owner, below = _beneath(editor, str(job.source.get("strip", "")))
-    channel = free_channel(owner, below + 1, frames[0], frames[-1] + 1)
-    first = str(job.frame_path(frames[0]))
-    strip = strips(owner).new_image(job.name, first, channel, frames[0], fit_method="FIT")
+    strip = _new_strip(scene, job.name, job.frame_path(frames[0]), str(job.source.get("strip", "")), frames)
+    strip[PROPERTY] = note(job)
+    _show(strip, files, ())
+    push_undo(f"Stylize {job.name}")
+    return strip
+
+
+def show_heat_map(scene: bpy.types.Scene, job: JobFolder, frames: Sequence[int]) -> None:
+    """Show the heat maps of ``job`` in a strip above its result; one that is there already is brought up to date.
+
+    One step of undo. UserError when no channel is free from the first of ``frames``, the shot's, to the last.
+    """
+    files = elements(job, frames, frames)
+    found = find(scene, job, HEAT_MAP)
+    if not found:
+        below = next((strip.name for strip in find(scene, job)), str(job.source.get("strip", "")))
+        found = [_new_strip(scene, f"{job.name} heat map", job.heat_map_folder / files[0], below, frames)]
+        found[0][HEAT_MAP] = {"id": job_id(job)}
+    for strip in found:
+        _show(strip, files, files)  # all of them may have been drawn anew
+    push_undo(f"Heat Map of {job.name}")
+
+
+def _new_strip(scene: bpy.types.Scene, name: str, first: Path, below: str, frames: Sequence[int]) -> Strip:
+    """Make a strip of the picture ``first`` above the strip ``below``, where the whole shot of ``frames`` has room."""
+    owner, channel = _beneath(scene.sequence_editor_create(), below)
+    channel = free_channel(owner, channel + 1, frames[0], frames[-1] + 1)
+    strip = strips(owner).new_image(name, str(first), channel, frames[0], fit_method="FIT")
     strip.blend_type = "REPLACE"
     strip.select = False  # the next run is not meant for this one's result
     if strip.transform.scale_x > 1.0:  # a render at a smaller percentage: pixel by pixel, which "Auto" would blur
         strip.transform.filter = "BILINEAR"
     with contextlib.suppress(TypeError):  # a studio's colour configuration may not have it: the default stands
         strip.colorspace_settings.name = "sRGB"
-    strip[PROPERTY] = note(job)
-    _show(strip, files, ())
-    push_undo(f"Stylize {job.name}")
     return strip
 
 
@@ -129,8 +154,8 @@ def free_channel(owner: Owner, lowest: int, start: int, end: int) -> int:
 
 
 def remove(scene: bpy.types.Scene, job: JobFolder) -> None:
-    """Take away the strips that show ``job``, as one step of undo."""
-    for strip in find(scene, job):
+    """Take away the strips that show ``job`` or its heat maps, as one step of undo."""
+    for strip in [*find(scene, job), *find(scene, job, HEAT_MAP)]:
         strips(strip.parent_meta() or scene.sequence_editor).remove(strip)
     push_undo(f"Remove {job.name}")
 
