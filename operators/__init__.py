@@ -2,9 +2,9 @@
 
 import bpy
 
-from . import demo, jobs, keys, session, stylize
+from . import demo, jobs, keys, measure, session, stylize
 
-classes = (*stylize.classes, *jobs.classes, *keys.classes, *demo.classes)
+classes = (*stylize.classes, *jobs.classes, *measure.classes, *keys.classes, *demo.classes)
 
 
 def register() -> None:

@@ -17,11 +17,12 @@ from ..backend.bridge import messages
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from ..backend.bridge.job import State, read_json
-from . import timeline
+from . import answers, timeline
 from .capture import Capture, capture_scene, capture_strip
 from .versions import Strip, all_strips
 
 ACTIVE = ("capturing", "ready", "running")
+Question = messages.Measure | messages.SuggestKeys
 
 
 class Keeper(Protocol):
@@ -32,6 +33,9 @@ class Keeper(Protocol):
 
     def cancel(self, job: Job) -> None:
         """Stop ``job``."""
+
+    def ask(self, job: Job, question: Question) -> None:
+        """Have ``question`` about ``job`` answered when its turn comes."""
 
     def tick(self) -> bool:
         """Do a little of everything that is due."""
@@ -60,12 +64,16 @@ class Job:
         self.note = ""
         self.stopping = False
         self.stale = False  # whether the strip lags behind the frames
+        self.question: Question | None = None  # what the worker is to find out about the job, which rests meanwhile
+        self.numbers: tuple[tuple[str, ...], ...] = ()  # what was measured, see answers.numbers
+        self.suggestion = ""  # which frames to paint
         self._keeper = keeper
         self._rest = files.state
         if self.active:
             self._rest = State("cancelled", "Interrupted. Resume to go on; finished frames are kept.")
+        self._trouble = self._rest.message if self.state == "failed" else ""  # why the last request came to nothing
         self._capture: Capture | None = None
-        self._captured = self._made = 0.0
+        self._captured = self._made = self._answered = 0.0
         self._shot_frames: tuple[int, ...] = ()
         self._finished: set[int] = set()
         self._fresh: set[int] = set()  # finished, and not yet shown
@@ -93,16 +101,21 @@ class Job:
     @property
     def message(self) -> str:
         """A sentence for the artist, "" when all is well."""
-        return self._rest.message or self._warning
+        return self._trouble or self._rest.message or self._warning
 
     @property
     def active(self) -> bool:
-        """Whether the job runs or waits for its turn."""
-        return self.state in ACTIVE
+        """Whether the job runs or waits for its turn, or a question about it does."""
+        return self.state in ACTIVE or self.question is not None
 
     @property
     def progress(self) -> float:
-        """How far the job is, 0 to 1: capturing the shot is the first half, painting it the second."""
+        """How far the job is, 0 to 1: capturing the shot is the first half, painting it the second.
+
+        While a question about the job is worked on, how far that is.
+        """
+        if self.question is not None:
+            return self._answered
         return 1.0 if self.state == "done" else (self._captured + self._made) / 2
 
     @property
@@ -130,7 +143,7 @@ class Job:
         """Work until the job rests, at most ``timeout`` seconds; return whether it rests.
 
         Blender's window stands still meanwhile; in ``blender -b`` a job only goes on while a script waits for it.
-        UserError with the reason when the job failed.
+        UserError with the reason when the job failed, or a question about it.
         """
         end = None if timeout is None else time.monotonic() + timeout
         while self.active or (self.stale and not rendering()):
@@ -138,8 +151,8 @@ class Job:
             if end is not None and time.monotonic() >= end:
                 break
             time.sleep(0.02)
-        if self.state == "failed":
-            raise UserError(self.message)
+        if self._trouble:
+            raise UserError(self._trouble)
         return not self.active
 
     def cancel(self) -> None:
@@ -151,13 +164,43 @@ class Job:
         self._keeper.start(self)
         return self
 
+    def measure(self, against: Job | None = None) -> Job:
+        """Measure the finished frames and return the job; then ``numbers`` tells how consistent they are.
+
+        ``against`` is a job that stylized the same shot frame by frame. UserError when the job is not finished.
+        """
+        if self.state != "done":
+            raise UserError(f"{self.name} is not finished. Resume it, then measure it.")
+        self._keeper.ask(self, messages.Measure(str(self.folder), str(against.folder) if against else ""))
+        return self
+
+    def suggest_keys(self, most: int = 6) -> Job:
+        """Find out which frames to paint, at most ``most``, and return the job; then ``suggestion`` tells.
+
+        UserError when the shot is not captured yet.
+        """
+        if not self.captured:
+            raise UserError(f"The shot of {self.name} is not whole yet. Resume it first.")
+        self._keeper.ask(self, messages.SuggestKeys(str(self.folder), most))
+        return self
+
+    def ask(self, question: Question) -> None:
+        """Wait for the worker with ``question``."""
+        self.question, self.note = question, ""
+        self._trouble, self._answered = "", 0.0
+
+    @property
+    def request(self) -> messages.Work:
+        """What the worker is to be told when it is the job's turn."""
+        return self.question or messages.Run(str(self.folder))
+
     def settle(self, scene: bpy.types.Scene | None) -> None:
         """Belong to ``scene`` of the open file, or to no scene in it (its result waits in the folder)."""
         self._scene_uid = scene.session_uid if scene else 0
         if scene is not None:
             self._scene_name = scene.name
             self.note_file()
-        if self.active:
+        if self.state in ACTIVE:
             self._placed = False
         self.stale = True
 
@@ -175,11 +218,19 @@ class Job:
         """Note where the job stands, here and in its folder; UserError when the folder cannot be written."""
         self._rest = State(state, message)
         self.note = ""
+        self._trouble = message if state == "failed" else ""
         self.files.write_state(self._rest)
 
     def rest(self, state: str, message: str) -> None:
-        """Come to rest in ``state``, whether or not the folder takes note."""
+        """Come to rest in ``state``, whether or not the folder takes note.
+
+        When it was a question that was worked on, the job itself stays as it is.
+        """
         self.stopping = False
+        if self.question is not None:
+            self.question, self.note = None, ""
+            self._trouble = message if state == "failed" else ""
+            return
         with contextlib.suppress(UserError):
             self.enter(state, message)
 
@@ -193,7 +244,12 @@ class Job:
         self._fresh |= finished
         self._finished = finished
         self._made = len(finished) / max(len(self._shot_frames), 1)
+        self._take_answers()
         self.stale = True
+
+    def _take_answers(self) -> None:
+        self.numbers = answers.numbers(self.files)
+        self.suggestion = answers.suggestion(self.files)
 
     @property
     def captured(self) -> bool:
@@ -226,7 +282,8 @@ class Job:
 
     def hand_over(self) -> None:
         """Be the worker's from now on: it writes the state into the folder."""
-        self._rest = State("running")
+        if self.question is None:
+            self._rest = State("running")
         self.note = "Waiting for the worker"
 
     def drop_capture(self) -> None:
@@ -237,7 +294,9 @@ class Job:
 
     def hear(self, event: messages.Message) -> None:
         """Take one of the worker's events."""
-        if isinstance(event, messages.Progress):
+        if self.question is not None:
+            self._hear_answer(event)
+        elif isinstance(event, messages.Progress):
             self._made = event.done / max(event.total, 1)
             self.note = event.note
         elif isinstance(event, messages.Frame):
@@ -246,7 +305,16 @@ class Job:
             self.stale = True
         elif isinstance(event, messages.Ended):
             self._rest = State(event.state, event.message)  # the worker has written it
+            self._trouble = event.message if event.state == "failed" else ""
             self.note, self.stopping = "", False
+
+    def _hear_answer(self, event: messages.Message) -> None:
+        if isinstance(event, messages.Progress):
+            self._answered = event.done / max(event.total, 1)
+            self.note = event.note
+        elif isinstance(event, messages.Ended):
+            self.rest(event.state, event.message)
+            self._take_answers()
 
     def place_again(self) -> None:
         """Make the strip anew if it is gone; UserError when it cannot be made."""
@@ -254,6 +322,15 @@ class Job:
         self.show()
         if not self._placed or self._warning:
             raise UserError(self._warning or f"{self.name} has no frames to show yet. Resume it first.")
+
+    def show_heat_map(self) -> None:
+        """Put the heat maps above the result, or bring their strip up to date; UserError when that cannot be done."""
+        if not self.numbers:
+            raise UserError(f"{self.name} is not measured yet. Measure it first.")
+        scene = self.scene
+        if scene is None:
+            raise UserError(f"{self._scene_name} is not in this file. Open the file of {self.name} first.")
+        timeline.show_heat_map(scene, self.files, self._shot_frames)
 
     def show(self) -> None:
         """Bring the strip up to date; one that the artist took away stays away."""

@@ -95,21 +95,26 @@ class TEMPERA_OT_restyle(OfOneJob, StartsJobs, bpy.types.Operator):
         return [restyle(job, wanted.settings(), keys)]
 
 
-class TEMPERA_OT_show_result(OfOneJob, bpy.types.Operator):
+class ChangesStrips:
+    """Mixed into the operators that put strips into the sequencer: not while Blender renders, which would crash."""
+
+    bl_options: ClassVar = {"REGISTER"}
+
+    @classmethod
+    def poll(cls: type[bpy.types.Operator], _context: bpy.types.Context) -> bool:
+        """Say that Blender renders."""
+        if rendering():
+            cls.poll_message_set("Blender is rendering. Wait until it is done.")
+            return False
+        return True
+
+
+class TEMPERA_OT_show_result(ChangesStrips, OfOneJob, bpy.types.Operator):
     """Put the job's strip into the sequencer again."""
 
     bl_idname = "tempera.show_result"
     bl_label = "Show Result"
     bl_description = "Put this job's strip into the sequencer, if it is not there"
-    bl_options: ClassVar = {"REGISTER"}
-
-    @classmethod
-    def poll(cls, _context: bpy.types.Context) -> bool:
-        """Not while Blender renders, which would not survive it."""
-        if rendering():
-            cls.poll_message_set("Blender is rendering. Wait until it is done.")
-            return False
-        return True
 
     def act(self, _context: bpy.types.Context, job: Job) -> None:
         """Place the strip."""

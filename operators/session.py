@@ -19,7 +19,7 @@ from ..backend.bridge.client import Worker
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from ..properties import preferences, user_folder, worker_problem, worker_python
-from .job import Job, rendering
+from .job import Job, Question, rendering
 
 TICK_SECONDS = 0.1
 _ROOT = Path(__file__).resolve().parent.parent  # the folder that holds ``backend``
@@ -55,6 +55,13 @@ class Session:
         job.settle(job.scene)
         self.wake()
 
+    def ask(self, job: Job, question: Question) -> None:
+        """Let the worker answer ``question`` about ``job`` when its turn comes; UserError when ``job`` runs."""
+        if job.active:
+            raise UserError(f"{job.name} is running. Wait for it, or cancel it first.")
+        job.ask(question)
+        self.wake()
+
     def cancel(self, job: Job) -> None:
         """Stop ``job``; the worker's at the end of its present step, or at once when it was asked before."""
         if job is not self._running:
@@ -78,12 +85,12 @@ class Session:
 
     def tick(self) -> bool:
         """Do a little of everything that is due; return whether there is more to come."""
-        before = [(job.state, job.note, job.progress) for job in self.jobs]
+        before = [(job.active, job.state, job.note, job.progress) for job in self.jobs]
         self._capture_next()
         self._listen()
         self._run_next()
         self._show_next()
-        if before != [(job.state, job.note, job.progress) for job in self.jobs]:
+        if before != [(job.active, job.state, job.note, job.progress) for job in self.jobs]:
             redraw()
         return any(job.active or job.stale for job in self.jobs)
 
@@ -111,7 +118,7 @@ class Session:
                     self._running = None
 
     def _run_next(self) -> None:
-        job = next((job for job in self.jobs if job.state == "ready"), None)
+        job = next((job for job in self.jobs if job.state == "ready" or job.question is not None), None)
         if job is None or self._running is not None:
             return
         try:
@@ -119,7 +126,7 @@ class Session:
                 python = worker_python(preferences().worker_python)
                 self._log = user_folder() / f"worker-{os.getpid()}.log"
                 self._worker = Worker.start(python, _ROOT, self._log)
-            self._worker.send(messages.Run(str(job.folder)))
+            self._worker.send(job.request)
         except UserError as error:
             self._lose_worker()
             job.rest("failed", str(error))

@@ -142,7 +142,9 @@ def test_what_is_missing_is_said_by_poll() -> None:
         bpy.ops.tempera.stylize_strips()
 
 
-@pytest.mark.parametrize("name", ["cancel", "resume", "restyle", "show_result", "remove_job"])
+@pytest.mark.parametrize(
+    "name", ["cancel", "resume", "restyle", "show_result", "remove_job", "measure", "show_heat_map", "suggest_keys"]
+)
 def test_without_a_job_there_is_nothing_to_do(name: str) -> None:
     with refused("There is no job yet"):
         getattr(bpy.ops.tempera, name)()

@@ -1,0 +1,59 @@
+"""What the worker found out about a job, as the artist reads it."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from ..backend.bridge.errors import UserError
+from ..backend.bridge.job import Job as JobFolder
+from ..backend.bridge.job import read_json
+
+COLUMNS = {"1": "lag 1", "8": "lag 8", "first-last": "first-last", "sigma": "sigma"}
+_GATE: dict[object, str] = {True: "admissible", False: "not admissible", None: "gate not known"}
+
+
+def numbers(files: JobFolder) -> tuple[tuple[str, ...], ...]:
+    """Return what was measured of ``files`` as rows, each a label and its values; none where nothing was.
+
+    Change E (of 1) always has its four columns, the blur-equivalent ratio R and the consistency C only where there was
+    a frame-by-frame job to compare with.
+    """
+    measured = _read(files.measure_path)
+    if not measured:
+        return ()
+    change = {column: _part(part).get("mean") for column, part in _part(measured.get("change")).items()}
+    ratio = _part(measured.get("ratio"))
+    rows = [("", *COLUMNS.values()), _row("Change E", change)]
+    if any(value is not None for value in ratio.values()):
+        rows.append(_row("Ratio R", ratio))
+    rows.append(("Detail D", _number(measured.get("detail"))))
+    if measured.get("consistency") is not None:
+        rows.append(("Consistency C", _number(measured["consistency"]), _GATE.get(measured.get("admissible"), "")))
+    return tuple(rows)
+
+
+def suggestion(files: JobFolder) -> str:
+    """Return which frames to paint, the most telling first, as one sentence; "" where that was not asked."""
+    suggested = _read(files.suggestion_path)
+    frames = ", ".join(str(frame) for frame in suggested.get("keys", ()))
+    return f"{suggested['sentence']}: {frames}." if suggested.get("sentence") and frames else ""
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with contextlib.suppress(UserError):  # answers that cannot be read are none: asking again brings new ones
+        return read_json(path) if path.is_file() else {}
+    return {}
+
+
+def _part(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _row(label: str, values: dict[str, Any]) -> tuple[str, ...]:
+    return (label, *(_number(values.get(column)) for column in COLUMNS))
+
+
+def _number(value: object) -> str:
+    return f"{round(value, 3) + 0.0:.3f}" if isinstance(value, float | int) else "-"  # + 0.0: never "-0.000"
