@@ -89,6 +89,25 @@ def draw_job(layout: bpy.types.UILayout, job: Job) -> None:
     row.operator("tempera.remove_job", text="", icon="TRASH").folder = folder
     if job.message:
         draw_text(layout, job.message, "ERROR" if job.state == "failed" else "INFO")
+    draw_answers(layout, job)
+
+
+def draw_answers(layout: bpy.types.UILayout, job: Job) -> None:
+    """Draw what is known about a job that rests, and what can be asked."""
+    folder = str(job.folder)
+    for cells in job.numbers:
+        row = layout.row()
+        for cell in cells:
+            row.label(text=cell)
+    if job.suggestion:
+        draw_text(layout, job.suggestion, "INFO")
+    row = layout.row(align=True)
+    if job.state == "done":
+        row.operator("tempera.measure").folder = folder
+    if job.numbers:
+        row.operator("tempera.show_heat_map").folder = folder
+    if job.captured:
+        row.operator("tempera.suggest_keys").folder = folder
 
 
 def draw_cancel(layout: bpy.types.UILayout, job: Job) -> None:
