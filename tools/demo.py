@@ -91,6 +91,7 @@ def cut_together(scene: bpy.types.Scene, folder: Path) -> None:
     strips = strips_of(scene)
     styled = next(strip for strip in strips if strip.type == "IMAGE")
     pictures = sorted((folder / "shot" / "beauty").glob("*.png"))
+    styled.name = "Stylized"
     channel = styled.channel
     styled.channel = channel + 1
     source = strips.new_image(
