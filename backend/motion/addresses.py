@@ -23,6 +23,8 @@ CACHE = 1 << 30  # bytes of pages kept
 NOBODY = -1
 TOLERANCE = 1.5  # footprints by which addresses may differ (exact-motion 1.1)
 SEEDS = 4096  # pixels of one object that look-ups may start from, about
+ASKED = 256  # of an object's addresses are looked at for others like them
+APART = 8  # px
 SAME_RANDOM = 2.5e-7  # four float32 steps below 1
 
 
@@ -152,6 +154,20 @@ def grow_seeds(owner: np.ndarray, address: np.ndarray, wanted: np.ndarray) -> tu
     keys = np.concatenate([address[y, x].astype(np.float64), owners[:, None] * SPREAD], -1)
     order, axes = grow(keys)
     return keys[order], axes, np.stack([x, y], -1)[order]
+
+
+def repeats(page: Page, number: int) -> tuple[int, int]:
+    """Count how many of an owner's addresses were looked at, and how many of them occur elsewhere in the frame too.
+
+    Elsewhere is ``APART`` pixels away or more; the same is nearer than the smaller side of a pixel in address space.
+    """
+    own = np.flatnonzero(np.abs(page.tree[:, 3] - number * SPREAD) < 0.5)
+    asked = own[:: max(1, len(own) // ASKED)]
+    x, y = page.places[asked].T
+    sides = (page.slopes[y, x].reshape(-1, 2, 3).astype(np.float64) ** 2).sum(-1) / page.scale[y, x, None] ** 2
+    distance = ((page.tree[asked, None, :3] - page.tree[own, :3]) ** 2).sum(-1)
+    apart = np.abs(page.places[asked, None] - page.places[own]).max(-1) >= APART
+    return len(asked), int(((distance <= sides.min(-1)[:, None]) & apart).any(-1).sum())
 
 
 def bind(layer: DataLayer, objects: Sequence[SceneObject]) -> np.ndarray:

@@ -105,10 +105,6 @@ class SceneGeometry:
         first, last = sorted((i, j))
         return not any(first < cut <= last for cut in self.cuts)
 
-    def matrix(self, number: int, frame: int) -> np.ndarray:
-        """``matrix_world`` of object ``number`` at ``frame``, NaN where it is absent."""
-        return self.matrices[number, frame - self.frames[0]]
-
 
 def project(clip: np.ndarray, points: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Projects world points to the image.

@@ -16,7 +16,7 @@ from .tree import nearest
 STEPS = 8  # of one walk
 LEAP = 8.0  # px, the longest step
 REACH = 1.0  # px beyond the outermost pixel of a surface that it is followed
-LEAST = 0.1  # of a bilinear sample's weight that makes it valid: half-pixel borders are kept, mere corners are not
+LEAST = 0.05  # of a bilinear sample's weight that makes it valid: half-pixel borders are kept, mere corners are not
 ON_PLANE = 1e-5  # squared footprints off a facet's plane that are rounding
 Point = tuple[float, float, float]
 SPREAD = 1e6  # keeps the seeds of different owners apart in the tree

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .addresses import AddressBook, System
+from .addresses import PULLED, AddressBook, System, repeats
 from .cache import Cache
 from .correspondence import checked
 from .geometry import SceneGeometry, SceneObject
@@ -42,11 +42,17 @@ class Stability:
         self.changing = np.array([entry.topology != "constant" for entry in scene.objects] + [False, False])
         self.unfit = self.changing.copy()  # owners that prove nothing about the Vector pass
         self.unfit[-2:] = True
+        self.projective = all(camera.kind in ("PERSP", "ORTHO") for camera in scene.cameras.values())
         self._counts: Cache[tuple[int, bytes], np.ndarray] = Cache(16 << 20, self._count)
         self._choices: dict[frozenset[int], np.ndarray] = {}
         starts = [f for f in scene.frames[:-1] if scene.same_take(f, f + 1)]
         picked = np.unique(np.linspace(0, len(starts) - 1, min(SAMPLE, len(starts))).round().astype(int))
         self.sample = frozenset(starts[k] for k in picked)
+
+    @cached_property
+    def addressed(self) -> bool:
+        """Whether the data layer holds surface addresses, as it has since they were introduced."""
+        return self.scene.layer(self.scene.frames[0]).addressed
 
     @cached_property
     def vector_reason(self) -> str:
@@ -87,25 +93,24 @@ class Stability:
         return self._choose(self.sample | {frame})
 
     def describe(self) -> dict[str, dict[str, str]]:
-        """Return name -> source and, where an object had to fall back, the reason, for the artist."""
+        """Return object name -> source and, where one of its instances had to fall back, the reason, for the artist."""
         self._choose(self.sample)
         found = {}
         for systems in self._choices.values():
             for entry, twin, system in zip(self.scene.objects, self.twins, systems, strict=False):
                 reason = self._reason(entry, twin, System(system))
-                if entry.label not in found or reason:
-                    found[entry.label] = {"source": NAMES[System(system)], "reason": reason}
+                if entry.name not in found or reason:
+                    found[entry.name] = {"source": NAMES[System(system)], "reason": reason}
         return found
 
     def _order(self, entry: SceneObject, twin: bool) -> list[System]:
         """List the coordinates that an object may use, the best first."""
-        projective = all(camera.kind in ("PERSP", "ORTHO") for camera in self.scene.cameras.values())
         trusted = not self.vector_reason
         last = System.VECTORS if trusted and entry.topology == "constant" else System.UNKNOWN
         if twin:
             return [last]
-        matrices = [System.MATRICES] if projective and entry.rigid else []
-        if not self.scene.layer(self.scene.frames[0]).addressed:
+        matrices = [System.MATRICES] if self.projective and entry.rigid else []
+        if not self.addressed:
             return [*matrices, last]
         # Rest positions never slide, they only repeat; that shows without a Vector pass to compare with.
         if entry.topology != "constant":
@@ -136,37 +141,32 @@ class Stability:
     def _count(self, key: tuple[int, bytes]) -> np.ndarray:
         """Count each owner's pixels: compared, off by more than ``SLIDE``, by more than ``DRIFT``; (3, owners).
 
-        Where the Vector pass proves nothing a frame is looked up in itself, which shows whether a coordinate repeats.
+        Where the Vector pass proves nothing, what counts as off is a coordinate that occurs twice in the frame.
         """
         frame, systems = key[0], np.frombuffer(key[1], np.int8)
-        owner = self.book.page(frame, systems).owner
-        judged = (owner >= 0) & (owner < self.book.sky) & (systems[owner] < System.VECTORS)
-        alone = self.changing[owner] | bool(self.vector_reason)
+        page = self.book.page(frame, systems)
+        alone = self.changing | bool(self.vector_reason)
         counts = np.zeros((3, len(systems)))
-        for target, whose in ((frame, judged & alone), (self._neighbour(frame), judged & ~alone)):
-            if target is None or not whose.any():
-                continue
-            reference, known = self._reference(frame, target, owner, self.book.page(target, systems).owner)
-            off = np.abs(self.book.flow(frame, target, systems) - reference).max(-1)
-            compared = whose & known
-            for row, wrong in enumerate((compared, compared & ~(off <= SLIDE[0]), compared & ~(off <= DRIFT[0]))):
-                counts[row] += np.bincount(owner[wrong], minlength=len(systems))
+        for number in np.flatnonzero(alone & np.isin(systems, PULLED)):
+            counts[:2, number] = repeats(page, int(number))
+        compared = (page.owner >= 0) & (page.owner < self.book.sky) & ~alone[page.owner]
+        compared &= systems[page.owner] < System.VECTORS
+        other = self._neighbour(frame)
+        if other is None or not compared.any():
+            return counts
+        there = neighbour_flow(self.scene.layer(frame), other - frame)
+        back = neighbour_flow(self.scene.layer(other), frame - other)
+        vector = checked(there, back, page.owner, self.book.page(other, systems).owner)
+        compared &= vector.strict
+        off = np.abs(self.book.flow(frame, other, systems) - vector.flow).max(-1)
+        for row, wrong in enumerate((compared, compared & ~(off <= SLIDE[0]), compared & ~(off <= DRIFT[0]))):
+            counts[row] += np.bincount(page.owner[wrong], minlength=len(systems))
         return counts
 
     def _neighbour(self, frame: int) -> int | None:
         """Return the frame after ``frame``, or before it, in the same take."""
         near = (f for f in (frame + 1, frame - 1) if f in self.scene.cameras and self.scene.same_take(frame, f))
         return next(near, None)
-
-    def _reference(
-        self, frame: int, target: int, owner: np.ndarray, owner_there: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return a flow to rely on, and where: the Vector pass, checked there and back, or a frame to itself."""
-        if frame == target:
-            return np.zeros((*owner.shape, 2), np.float32), np.ones(owner.shape, bool)
-        there = neighbour_flow(self.scene.layer(frame), target - frame)
-        both = checked(there, neighbour_flow(self.scene.layer(target), frame - target), owner, owner_there)
-        return both.flow, both.strict
 
     def _reason(self, entry: SceneObject, twin: bool, system: System) -> str:
         """Return why an object does not use the coordinate it would use first, empty if it does."""

@@ -24,13 +24,14 @@ _folders: list[tempfile.TemporaryDirectory] = []
 class Truth:
     """What became of each pixel of one frame in another: all ``(H, W)``, flow ``(H, W, 2)`` in pixels.
 
-    ``owner`` is the place in the shot's objects (their number is the sky), -9 where truth and render do not show the
-    same object; ``state`` is VISIBLE, HIDDEN, OUTSIDE or UNKNOWN; ``grazing`` where either view of the face is.
+    ``owner`` is the place in the shot's objects (their number is the sky); ``state`` is VISIBLE, HIDDEN, OUTSIDE or
+    UNKNOWN; ``cosine`` is that of the face to the ray in the first frame; ``grazing`` where it is small in either.
     """
 
     flow: np.ndarray
     state: np.ndarray
     owner: np.ndarray
+    cosine: np.ndarray
     grazing: np.ndarray
 
 
@@ -55,10 +56,10 @@ class Probe:
         names = [str(name).split("|") for name in self.arrays[f"names_{i}"]]
         places = {(entry.name, entry.random if entry.instance else 0.0): k for k, entry in enumerate(self.objects)}
         numbers = np.array([places[name, np.float32(random)] for name, random in names] + [len(self.objects)])
-        cosine = np.minimum(self.arrays[f"cosine_{i}"], self.arrays[f"cosine_{i}_{j}"])
+        here, there = self.arrays[f"cosine_{i}"], self.arrays[f"cosine_{i}_{j}"]
         owner = numbers[self.arrays[f"owner_{i}"]]
-        grazing = (cosine < GRAZING) & (owner < len(self.objects))
-        return Truth(self.arrays[f"flow_{i}_{j}"], self.arrays[f"state_{i}_{j}"], owner, grazing)
+        grazing = (np.minimum(here, there) < GRAZING) & (owner < len(self.objects))
+        return Truth(self.arrays[f"flow_{i}_{j}"], self.arrays[f"state_{i}_{j}"], owner, here, grazing)
 
 
 @cache

@@ -116,7 +116,7 @@ def build_rigid() -> None:
     keyed(cube, "location", {1: (-0.2, 0, 1.1), 8: (0.5, -0.3, 1.0)})
     keyed(cube, "rotation_euler", {1: (0, 0, 0.2), 8: (0.1, 0.3, 0.8)})
     sphere = mesh_object("Sphere", ops.primitive_uv_sphere_add, segments=48, ring_count=24, radius=0.6)
-    keyed(sphere, "location", {1: (-1.7, 2.4, 1.3), 8: (2.2, 2.4, 1.3)})
+    keyed(sphere, "location", {1: (-1.7, 2.4, 0.85), 8: (2.2, 2.4, 0.85)})
     prop = bpy.data.collections.new("Prop")
     mesh_object("Cone", ops.primitive_cone_add, prop, vertices=24, radius1=0.45, depth=1.0)
     for k, x in enumerate((1.7, 2.6)):
@@ -197,7 +197,7 @@ def build(options: dict[str, str]) -> None:
             obj.data.materials.append(material)
     scene.render.engine = "CYCLES"
     scene.cycles.samples, scene.cycles.use_denoising = 4, False
-    scene.render.resolution_x, scene.render.resolution_y = map(int, options.get("size", "128x72").split("x"))
+    scene.render.resolution_x, scene.render.resolution_y = map(int, options.get("size", "192x108").split("x"))
     scene.frame_start, scene.frame_end = 1, int(options.get("frames", 8))
 
 

@@ -75,42 +75,42 @@ def test_passes_are_what_the_scene_holds(captured: Probe) -> None:
 def test_truncated_file(captured: Probe, tmp_path: Path, size: int) -> None:
     (tmp_path / "short.exr").write_bytes(first(captured).read_bytes()[:size])
     with pytest.raises(UserError, match="cannot be read"):
-        read_layer(tmp_path / "short.exr", (128, 72))
+        read_layer(tmp_path / "short.exr", (192, 108))
 
 
 def test_truncated_file_of_one_part(captured: Probe, tmp_path: Path) -> None:
     rewrite(first(captured), tmp_path / "old.exr", single=True)
     (tmp_path / "short.exr").write_bytes((tmp_path / "old.exr").read_bytes()[:-1])
     with pytest.raises(UserError, match="cannot be read"):
-        read_layer(tmp_path / "short.exr", (128, 72))
+        read_layer(tmp_path / "short.exr", (192, 108))
 
 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
-        read_layer(tmp_path / "none.exr", (128, 72))
+        read_layer(tmp_path / "none.exr", (192, 108))
 
 
 def test_without_vector(captured: Probe, tmp_path: Path) -> None:
     rewrite(first(captured), tmp_path / "no.exr", drop="Vector")
     with pytest.raises(UserError, match="no Vector pass"):
-        read_layer(tmp_path / "no.exr", (128, 72))
+        read_layer(tmp_path / "no.exr", (192, 108))
 
 
 def test_of_another_size(captured: Probe) -> None:
-    with pytest.raises(UserError, match="128 x 72 pixels, the shot 64 x 36"):
+    with pytest.raises(UserError, match="192 x 108 pixels, the shot 64 x 36"):
         read_layer(first(captured), (64, 36))
 
 
 def test_without_addresses(captured: Probe, tmp_path: Path) -> None:
     rewrite(first(captured), tmp_path / "old.exr", drop="Tempera")
-    layer = read_layer(tmp_path / "old.exr", (128, 72))
+    layer = read_layer(tmp_path / "old.exr", (192, 108))
     assert not layer.addressed and not layer.generated.any()
     np.testing.assert_array_equal(layer.surface, ~captured.shot().layer(1).sky)
 
 
 def test_path_outside_ascii(captured: Probe, tmp_path: Path) -> None:
     shutil.copy(first(captured), tmp_path / "größe-動き.exr")
-    assert read_layer(tmp_path / "größe-動き.exr", (128, 72)).addressed
+    assert read_layer(tmp_path / "größe-動き.exr", (192, 108)).addressed
 
 
 def test_numbers_that_are_none(captured: Probe, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_numbers_that_are_none(captured: Probe, tmp_path: Path) -> None:
             if name.endswith(("Vector.W", "Position.Y", "Depth.Z")):
                 channel.pixels[60, 30] = np.inf
     file.write(str(tmp_path / "nan.exr"))
-    layer = read_layer(tmp_path / "nan.exr", (128, 72))
+    layer = read_layer(tmp_path / "nan.exr", (192, 108))
     for place in ((10, 20), (60, 30)):
         assert np.isnan(layer.vector[place]).all() and not layer.surface[place]
     assert np.isnan(layer.vector).sum() == 8

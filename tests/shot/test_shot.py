@@ -41,14 +41,14 @@ def to_footage(found: dict[str, Any]) -> None:
 
 def test_a_captured_shot(folder: Path) -> None:
     shot = Shot.open(folder)
-    assert (shot.width, shot.height, shot.frames, shot.has_data) == (128, 72, tuple(FRAMES), True)
+    assert (shot.width, shot.height, shot.frames, shot.has_data) == (192, 108, tuple(FRAMES), True)
     assert shot.info.cuts == () and shot.info.vector.trusted and isinstance(shot.motion, ExactMotion)
     colour = shot.beauty(3)
-    assert colour.shape == (72, 128, 3) and colour.dtype == np.float32 and shot.alpha(3) is None
+    assert colour.shape == (108, 192, 3) and colour.dtype == np.float32 and shot.alpha(3) is None
     with Image.open(folder / "beauty" / "000003.png") as image:
         np.testing.assert_array_equal(np.rint(colour * 255), np.asarray(image.convert("RGB")))
     layer = shot.layer(3)
-    assert layer is not None and layer.depth.shape == (72, 128) and layer.index.dtype == np.int32
+    assert layer is not None and layer.depth.shape == (108, 192) and layer.index.dtype == np.int32
     assert shot.layer(3) is layer
 
 
@@ -78,7 +78,7 @@ def test_frame_step_and_negative_frames(folder: Path) -> None:
 
 
 def test_alpha(folder: Path) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (72, 128, 4), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (108, 192, 4), np.uint8)
     Image.fromarray(pixels).save(folder / "beauty" / "000001.png")
     shot = Shot.open(folder)
     np.testing.assert_array_equal(np.rint(shot.alpha(1) * 255), pixels[..., 3])
@@ -117,8 +117,8 @@ def test_description_without_an_entry(folder: Path, key: str) -> None:
     ({"data_frames": [1, 2, 4, 5, 6, 7, 8]}, "does not cover"),
     ({"data_frames": [2, 3, 4, 5, 6, 7, 8]}, "does not cover"),
     ({"cameras": {}}, "no camera for frame 1"),
-    ({"size": [0, 72]}, "no size"),
-    ({"size": [64, 36]}, "128 x 72 pixels, the shot 64 x 36"),
+    ({"size": [0, 108]}, "no size"),
+    ({"size": [64, 36]}, "192 x 108 pixels, the shot 64 x 36"),
     ({"cameras": {"1": {"name": "C", "type": "PERSP", "matrix_world": [[1]], "projection": [[1]]}}}, "damaged"),
 ])  # fmt: skip
 def test_description_that_contradicts_itself(folder: Path, change: dict[str, Any], message: str) -> None:
@@ -175,7 +175,7 @@ def test_frame_outside_the_shot(folder: Path, ask: str) -> None:
 def test_memory_is_bounded(folder: Path) -> None:
     shot = Shot.open(folder)
     size = array_bytes(shot.layer(1))
-    assert 72 * 128 * 80 < size < 72 * 128 * 96
+    assert 108 * 192 * 80 < size < 108 * 192 * 96
     cache = Cache(3 * size, shot._load_layer)
     for frame in (*FRAMES, 1, 8):
         cache.get(frame)
