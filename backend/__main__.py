@@ -131,7 +131,10 @@ def _doctor(_chosen: argparse.Namespace) -> int:
             missing.append(package)
         sys.stdout.write(f"  {package:<24} {version}\n")
     if missing:
-        sys.stdout.write(f"Missing: {', '.join(missing)}. Install them into this Python with pip, or choose another Python in Tempera's preferences.\n")
+        sys.stdout.write(
+            f"Missing: {', '.join(missing)}. Install them into this Python with pip, or choose another Python in "
+            "Tempera's preferences.\n"
+        )
         return 1
     from .worker import device
 
