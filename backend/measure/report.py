@@ -48,7 +48,7 @@ def measure(
     job = Job.open(folder)
     shot = Shot.open(job.shot_folder)
     run = finished_frames(job, shot)
-    independent = None
+    independent = other = None
     if against is not None:
         other = Job.open(against)
         _check_same_shot(shot, Shot.open(other.shot_folder), other)
@@ -67,7 +67,7 @@ def measure(
         "version": VERSION,
         "job": job.name,
         "method": job.settings.method,
-        "against": str(against) if against is not None else None,
+        "against": other.name if other is not None else None,
         "frames": len(shot.frames),
         "size": list(shot.info.size),
         "motion": shot.motion.describe().get("source"),

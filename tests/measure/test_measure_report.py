@@ -42,6 +42,7 @@ def test_a_job_is_measured_against_an_independent_one(jobs):
     steady, flickering = jobs
     found = measure(steady.folder, flickering.folder)
     assert json.loads((steady.folder / "measure.json").read_text()) == found
+    assert found["against"] == flickering.name
     assert 0.9 > found["plain_ratio"]["1"] > 0
     assert found["independent"]["1"] > 2 * found["change"]["1"]["mean"]
     assert found["floor"]["1"] is None  # footage has no surfaces that a texture could lie on
