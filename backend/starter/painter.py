@@ -36,7 +36,7 @@ class Brush:
     detail: float
 
 
-BRUSHES = (Brush(24, 6, 0.0), Brush(12, 7, 0.0), Brush(6, 8, 0.025), Brush(3, 9, 0.04))
+BRUSHES = (Brush(24, 6, 0.0), Brush(12, 7, 0.0), Brush(6, 8, 0.03), Brush(3, 8, 0.05), Brush(1.6, 6, 0.09))
 COLOUR_JITTER = 0.03
 BRISTLE_JITTER = 0.035
 
@@ -52,7 +52,7 @@ def paint(image: np.ndarray, seed: int = 0) -> np.ndarray:
     picture = cv2.resize(_palette(image), fine, interpolation=cv2.INTER_CUBIC)
     scale = picture.shape[1] / REFERENCE_WIDTH
     canvas = np.zeros((*picture.shape[:2], 4), np.uint8)  # RGB and the thickness of the paint
-    canvas[..., :3] = (0.5 * picture.mean((0, 1)) + np.array([0.26, 0.19, 0.13])) * 255  # a toned ground
+    canvas[..., :3] = 255 * cv2.GaussianBlur(picture, (0, 0), BRUSHES[0].width * scale)  # a thin underpainting
     canvas[..., 3] = 128
     for brush in BRUSHES:
         _paint_layer(canvas, picture, brush, brush.width * scale, rng)
@@ -151,9 +151,9 @@ def _draw_stroke(
     """Draw a stroke: a body of paint and, over it, bristles of slightly different colour, thickness and length."""
     tangent = np.gradient(points, axis=0)
     normal = np.stack([-tangent[:, 1], tangent[:, 0]], -1) / (np.linalg.norm(tangent, axis=-1, keepdims=True) + 1e-6)
-    _polyline(canvas, points, colour, 118, 0.8 * width)
-    bristles = max(2, round(width / 2.2))
-    offsets = np.linspace(-0.5, 0.5, bristles) * width
+    _polyline(canvas, points, colour, 118, 0.9 * width)
+    bristles = int(width / 3.2)  # none in the finest brush
+    offsets = ((np.arange(bristles) + 0.5) / max(bristles, 1) - 0.5) * width
     for offset in rng.permutation(offsets):
         first, last = (rng.integers(0, 1 + len(points) // 5, 2) if len(points) > 4 else (0, 0))
         tint = colour + BRISTLE_JITTER * rng.standard_normal()
