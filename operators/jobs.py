@@ -133,7 +133,7 @@ class TEMPERA_OT_reveal_job(OfOneJob, bpy.types.Operator):
         bpy.ops.wm.path_open(filepath=str(job.folder))
 
 
-class TEMPERA_OT_remove_job(OfOneJob, bpy.types.Operator):
+class TEMPERA_OT_remove_job(ChangesStrips, OfOneJob, bpy.types.Operator):
     """Delete the job's folder and its strips."""
 
     bl_idname = "tempera.remove_job"
@@ -146,11 +146,13 @@ class TEMPERA_OT_remove_job(OfOneJob, bpy.types.Operator):
 
     def act(self, _context: bpy.types.Context, job: Job) -> None:
         """Remove the job."""
-        session.current().forget(job)
+        if job.active:
+            raise UserError(f"{job.name} is running. Cancel it first.")
         if job.folder.exists():
             job.files.remove()
         if job.scene:
             timeline.remove(job.scene, job.files)
+        session.current().forget(job)
 
 
 classes = (

@@ -19,6 +19,7 @@ from ..backend.bridge.client import Worker
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from ..properties import preferences, user_folder, worker_problem, worker_python
+from . import timeline
 from .job import Job, Question, rendering
 
 TICK_SECONDS = 0.1
@@ -207,16 +208,17 @@ def _timer() -> float | None:
 
 @persistent
 def _after_load(_path: str) -> None:
-    """Find out which jobs belong to the file that was opened, and know the last job of each of its scenes."""
+    """Find out which jobs belong to the file that was opened, and know those that its scenes and strips name."""
     worker_problem.cache_clear()
     worker_problem(preferences().worker_python)
     for job in _session.jobs:
         job.settle(job.scene_after_load())
     for scene in bpy.data.scenes:
-        folder = Path(bpy.path.abspath(scene.tempera.last_job))
-        if scene.tempera.last_job and not _session.find(folder):
-            with contextlib.suppress(UserError):  # a job that is gone or cannot be read is none
-                _session.add(JobFolder.open(folder), scene)
+        named = [*timeline.folders(scene), scene.tempera.last_job]  # the last one is drawn first
+        for folder in (Path(bpy.path.abspath(name)) for name in named if name):
+            if not _session.find(folder):
+                with contextlib.suppress(UserError):  # a job that is gone or cannot be read is none
+                    _session.add(JobFolder.open(folder), scene)
     _session.wake()
 
 

@@ -162,13 +162,13 @@ class StartsJobs:
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
-    def modal(self, _context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        """Cancel the jobs on Esc; let everything else through."""
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Cancel the jobs on Esc, unless it stops the playback; let everything else through."""
         active = [job for job in self._jobs if job.active]
         if not active:
             attempt(self, lambda: [job.wait() for job in self._jobs])  # returns at once, or says why one failed
             return {"FINISHED", "PASS_THROUGH"}
-        if event.type != "ESC" or event.value != "PRESS":
+        if event.type != "ESC" or event.value != "PRESS" or context.screen.is_animation_playing:
             return {"PASS_THROUGH"}
         for job in active:
             job.cancel()

@@ -37,6 +37,12 @@ def find(scene: bpy.types.Scene, job: JobFolder, kind: str = PROPERTY) -> list[S
     return [strip for strip in all_strips(editor) if _note(strip, kind).get("id") == wanted] if editor else []
 
 
+def folders(scene: bpy.types.Scene) -> list[str]:
+    """Return the folders of the jobs that the scene's strips show."""
+    shown = all_strips(scene.sequence_editor) if scene.sequence_editor else ()
+    return [str(note["folder"]) for note in map(_note, shown) if note.get("folder")]
+
+
 def _note(strip: Strip, kind: str = PROPERTY) -> dict[str, object]:
     note = strip.get(kind)
     return note.to_dict() if hasattr(note, "to_dict") else {}

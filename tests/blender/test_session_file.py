@@ -150,3 +150,13 @@ def test_a_last_job_that_is_gone_does_not_hinder_opening(extension: str, tmp_pat
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
     assert session(extension).find(tmp_path / "gone") is None
+
+
+def test_every_job_whose_strip_is_in_the_file_is_known_again(running: Any, extension: str, tmp_path: Path) -> None:
+    assert running.wait()
+    bpy.context.scene.tempera.last_job = ""  # as when another job came after it
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "later.blend"))
+    session(extension).forget(running)
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "later.blend"))
+    known = session(extension).find(running.folder)
+    assert (known.state, len(known.strip.elements)) == ("done", len(FRAMES))
