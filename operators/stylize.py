@@ -1,5 +1,6 @@
 """From a scene or a strip to a running job: what a script calls, and the two operators that artists click."""
 
+import os
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from .render_beauty import png_header
 from .render_tools import frame_size
 from .reporting import attempt
 from .versions import Strip, handles, selected_strips, sequencer_scene, show_in_sequencer
+
+LONGEST_FOLDER = 960  # bytes: Blender's own paths end at 1024, and the frames lie below the folder
 
 
 def stylize(
@@ -44,6 +47,8 @@ def stylize(
     _check(scene, wanted, run, keys)
     name = strip.name if strip else scene.name
     folder = folder or new_folder(name)
+    if len(os.fsencode(folder)) > LONGEST_FOLDER:
+        raise UserError(f"The path of the job's folder {folder.name} is too long for Blender. Choose a shorter one.")
     origin = {
         "id": uuid.uuid4().hex,
         "blend": bpy.data.filepath,

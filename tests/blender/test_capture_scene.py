@@ -443,3 +443,15 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_path_longer_than_blenders_own_and_in_any_script_works(capture: ModuleType, tmp_path: Path) -> None:
+    folder = tmp_path.joinpath(*(f"{place} {'x' * 180}" for place in ("Übung", "日本", "a'b c", "d", "e", "f")))
+    scene = new_scene((1, 2))
+    plain = capture.capture_scene(scene, tmp_path / "plain").wait()
+    odd = capture.capture_scene(scene, folder / "shot").wait()
+    assert len(str(odd)) > 1024
+    for name in ("shot.json", "matrices.npy"):
+        assert (odd / name).read_bytes() == (plain / name).read_bytes()
+    names = {path.relative_to(odd) for path in odd.rglob("0*")}
+    assert names == {path.relative_to(plain) for path in plain.rglob("0*")} and len(names) == 4

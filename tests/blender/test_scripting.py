@@ -130,6 +130,15 @@ def test_no_camera_is_told(tempera: ModuleType, shot: bpy.types.Scene) -> None:
         tempera.stylize(shot, keys={1: "//first.png"})
 
 
+def test_a_folder_that_blender_cannot_follow_is_refused(
+    tempera: ModuleType, shot: bpy.types.Scene, tmp_path: Path
+) -> None:
+    folder = tmp_path.joinpath(*("x" * 200 for _ in range(5)))
+    with pytest.raises(tempera.UserError, match="too long"):
+        tempera.stylize(shot, keys={1: "//first.png"}, folder=folder)
+    assert not folder.exists()
+
+
 def test_a_strip_has_its_own_frames(tempera: ModuleType, tmp_path: Path) -> None:
     strip = image_strip(small_scene(), tmp_path / "source", range(1, 3), channel=1)
     with pytest.raises(tempera.UserError, match="Trim it"):
