@@ -144,7 +144,7 @@ def test_a_job_is_measured_and_its_state_stays(worker: Worker, tmp_path: Path) -
     assert sorted(path.name for path in job.heat_map_folder.iterdir()) == [f"{frame:06d}.png" for frame in range(1, 7)]
     worker.send(messages.Measure(str(job.folder), str(against.folder)))
     listen(worker, ended)
-    assert read_json(job.measure_path)["against"] == str(against.folder)
+    assert read_json(job.measure_path)["against"] == against.name
     assert job.state == against.state == State("done", "as it was")
 
 
