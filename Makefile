@@ -5,7 +5,7 @@ EXTENSION_CLI = $(firstword $(wildcard .venv/lib/python*/site-packages/bpy/*/scr
 # The suites compare pictures, not speed: one thread each keeps two cores free of contention.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test test-all bench lint zip clean environments
+.PHONY: demo test test-all bench lint zip starter clean environments
 
 demo: environments
 	$(BLENDER) tools/demo.py
@@ -31,6 +31,16 @@ zip: environments
 	mkdir -p build
 	$(BLENDER) $(EXTENSION_CLI) build --source-dir . --output-dir build
 	$(BLENDER) $(EXTENSION_CLI) validate build/*.zip
+
+# Trains the small model that is to ship with Tempera, resumable at any step: about an hour of one undisturbed core.
+STARTER := build/starter
+starter: environments
+	$(BLENDER) tools/starter_scenes.py $(STARTER) --scenes 66
+	$(WORKER) -m backend.starter.dataset $(STARTER)
+	$(WORKER) -m backend.starter.train --data $(STARTER) --out $(STARTER)/out --stage vae --minutes 10
+	$(WORKER) -m backend.starter.train --data $(STARTER) --out $(STARTER)/out --stage diffusion --minutes 40
+	$(WORKER) -m backend.starter.train --data $(STARTER) --out $(STARTER)/out --stage export
+	$(WORKER) -m backend.starter.samples --data $(STARTER) --model $(STARTER)/out/model
 
 environments:
 	@$(PYTHON) tools/environments.py blender worker
