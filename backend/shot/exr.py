@@ -116,7 +116,7 @@ def _layer(passes: dict[str, np.ndarray], shape: tuple[int, int]) -> DataLayer:
     depth, position = take("Depth", 1)[..., 0], take("Position", 3)
     generated, rest, random = take("TemperaGenerated", 4), take("TemperaRest", 3), take("TemperaRandom", 1)[..., 0]
     vector = take("Vector", 4)
-    known = np.isfinite(vector).all(-1) & (np.abs(vector) < 1e4).all(-1)  # 1e4: outside a render border
+    known = (np.abs(vector) < 1e4).all(-1)  # NaN is not; 1e4 stands outside a render border
     sky = ~(depth < SKY_DEPTH)
     surface = ~sky & np.isfinite(position).all(-1)
     if addressed:
