@@ -70,7 +70,7 @@ def test_the_frame_by_frame_job_of_the_shot_is_compared_with(
     job = finished_job(extension, tmp_path / "job", scene)
     assert bpy.ops.tempera.measure(folder=str(job.folder)) == {"FINISHED"}
     measured = module("backend.bridge.job").read_json(job.files.measure_path)
-    assert measured["against"] == str(against.folder)
+    assert measured["against"] == against.name
     shown = cells(job)
     assert shown["Ratio R"] == tuple(f"{measured['ratio'][key]:.3f}" for key in ("1", "8", "first-last", "sigma"))
     assert float(shown["Consistency C"][0]) == pytest.approx(measured["consistency"], abs=0.0005)
