@@ -76,6 +76,11 @@ class Stability:
                 return "The Vector pass contradicts all that is known of the objects: this Blender writes it wrong."
         return ""
 
+    @cached_property
+    def alone(self) -> np.ndarray:
+        """Owners ``(owners,)`` bool of which the Vector pass proves nothing."""
+        return self.changing | bool(self.vector_reason)
+
     def systems(self, frame: int) -> np.ndarray:
         """Return the coordinate of every owner ``(objects + 2,)`` int8, as judged on the sample.
 
@@ -83,11 +88,12 @@ class Stability:
         """
         systems = self._choose(self.sample)
         compared = sum((self._counts.get((f, systems.tobytes()))[0] for f in self.sample), np.zeros(len(systems)))
-        seen = np.unique(self.book.page(frame, systems).owner)
-        seen = seen[(seen >= 0) & (seen < self.book.sky)]
-        if frame in self.sample or not (compared[seen] < ENOUGH).any():
-            return systems
-        return self._choose(self.sample | {frame})
+        owner = self.book.page(frame, systems).owner
+        seen = np.bincount(owner[owner >= 0], minlength=len(systems))
+        unsure = (seen >= ENOUGH) & (compared < ENOUGH) & (systems < System.VECTORS)
+        unsure &= ~(self.alone & (systems == System.MATRICES))  # nothing to compare with
+        unsure[self.book.sky :] = False
+        return self._choose(self.sample | {frame}) if unsure.any() else systems
 
     def describe(self) -> dict[str, dict[str, str]]:
         """Return object name -> source and, where one of its instances had to fall back, the reason, for the artist."""
@@ -142,11 +148,10 @@ class Stability:
         """
         frame, systems = key[0], np.frombuffer(key[1], np.int8)
         page = self.book.page(frame, systems)
-        alone = self.changing | bool(self.vector_reason)
         counts = np.zeros((3, len(systems)))
-        for number in np.flatnonzero(alone & np.isin(systems, PULLED)):
+        for number in np.flatnonzero(self.alone & np.isin(systems, PULLED)):
             counts[:2, number] = repeats(page, int(number))
-        compared = (page.owner >= 0) & (page.owner < self.book.sky) & ~alone[page.owner]
+        compared = (page.owner >= 0) & (page.owner < self.book.sky) & ~self.alone[page.owner]
         compared &= systems[page.owner] < System.VECTORS
         other = self._neighbour(frame)
         if other is None or not compared.any():
@@ -167,14 +172,15 @@ class Stability:
 
     def _reason(self, entry: SceneObject, twin: bool, system: System) -> str:
         """Return why an object does not use the coordinate it would use first, empty if it does."""
-        if system == self._order(entry, False)[0]:
-            return ""
         if twin:
             return "Another object has the same number and Random value, so that the two cannot be told apart."
+        if system == self._order(entry, twin)[0]:
+            return ""
         if system == System.UNKNOWN:
             return "Nothing tells where its points go: no coordinate stays on its surface, so it is new in every frame."
         if system == System.VECTORS:
             return "No coordinate stays on its surface, so motion is chained frame by frame and lost over long gaps."
         if entry.rigid and entry.topology == "constant":
-            return f"It moves otherwise than its matrices say, so its {NAMES[system]} are used."
-        return f"Its Generated coordinates slide over its surface, so {NAMES[system]} are used."
+            return f"It moves otherwise than its matrices say, so it is followed by its {NAMES[system]}."
+        failed = NAMES[self._order(entry, twin)[0]]
+        return f"Its {failed} slide over its surface or repeat, so it is followed by its {NAMES[system]}."
