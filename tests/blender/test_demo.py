@@ -183,7 +183,8 @@ def test_the_deform_shot_bends_before_a_still_camera(build: Callable[..., bpy.ty
     points, cameras = [], []
     for _ in at_frames(scene):
         points.append(own_points(scene.objects["Totem"]))
-        cameras.append(np.array(scene.camera.matrix_world))
+        camera = scene.camera.evaluated_get(bpy.context.evaluated_depsgraph_get())
+        cameras.append([tuple(row) for row in camera.matrix_world])
     assert np.ptp(points, axis=0).max() > 1.5 and np.abs(np.diff(points, axis=0)).max() < 0.45
     assert np.ptp(cameras, axis=0).max() == 0
 
