@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.motion import estimate
+from backend.motion import correspondence, estimate
 from backend.motion.estimate import EstimatedMotion
 
 
@@ -16,14 +16,15 @@ def frames_of(count: int) -> tuple[tuple[int, ...], list[np.ndarray]]:
 
 def test_six_hundred_frames_are_chained_and_every_neighbour_is_estimated_once(monkeypatch) -> None:
     numbers, images = frames_of(600)
-    calls = []
-    real = estimate.estimate_flow
+    calls, composed = [], []
+    real, compose = estimate.estimate_flow, correspondence.compose
+    monkeypatch.setattr(correspondence, "compose", lambda a, b: composed.append(1) or compose(a, b))
     monkeypatch.setattr(estimate, "estimate_flow", lambda a, b: calls.append(1) or real(a, b))
     motion = EstimatedMotion(numbers, images.__getitem__, frozenset())
     assert np.isfinite(motion.pair(0, 599).flow).all()
     for frame in (1, 50, 598):
         motion.pair(frame, 599)
-    assert len(calls) == 2 * 599
+    assert len(calls) == 2 * 599 and len(composed) == 598
 
 
 def test_a_chain_is_the_same_whoever_asks_first() -> None:
