@@ -20,7 +20,8 @@ from bpy.props import (
 from .backend.bridge import settings
 from .backend.bridge.environment import find_python
 from .backend.bridge.errors import UserError
-from .backend.bridge.settings import Group, Settings, Spec
+from .backend.bridge.settings import Settings
+from .backend.bridge.settings.declaration import Group, Spec
 
 PACKAGE = __package__ or ""  # Blender's name for this extension: "bl_ext.<repository>.tempera"
 

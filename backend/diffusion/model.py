@@ -11,7 +11,7 @@ import diffusers
 import torch
 
 from ..bridge.errors import UserError
-from ..bridge.settings import DiffusionSettings
+from ..bridge.settings.diffusion import DiffusionSettings
 from .adapters import add_lora
 from .controlnet import Control
 from .loading import load_part, read_index

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from ..bridge.errors import UserError
-from ..bridge.settings import DiffusionSettings
+from ..bridge.settings.diffusion import DiffusionSettings
 from ..diffusion.conditioning import Condition
 from ..diffusion.pictures import pad, to_tensor
 from ..diffusion.protocol import Model

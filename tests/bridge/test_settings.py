@@ -8,7 +8,6 @@ import math
 
 import pytest
 
-from backend.bridge import settings
 from backend.bridge.errors import UserError
 from backend.bridge.settings import METHODS, Settings, from_json, from_keywords, groups, specs, to_json
 
@@ -64,4 +63,4 @@ def test_unknown_method_and_damaged_json() -> None:
 def test_settings_cannot_change_under_a_run() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings().seed = 3  # type: ignore[misc]
-    assert isinstance(Settings(method="framewise").chosen, settings.FramewiseSettings)
+    assert isinstance(Settings(method="framewise").chosen, groups()["framewise"])

@@ -1,0 +1,88 @@
+"""Every setting of Tempera, declared once.
+
+A declaration gives a setting its type, default, range, unit and one sentence of help. Blender's properties and panels,
+the keywords of ``tempera.stylize``, the command line and ``job.json`` are all read from it. Each method's settings are
+a file of their own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, get_type_hints
+
+from ..errors import UserError
+from .declaration import Group, Spec, setting
+from .exemplar import ExemplarSettings
+from .framewise import FramewiseSettings
+
+METHODS = (
+    ("exemplar", "Painted Keys", "Carry your own painted key frames through the shot; needs no model"),
+    ("framewise", "Frame by Frame", "Every frame alone through a diffusion model; flickers, the baseline"),
+)
+
+
+@dataclass(frozen=True)
+class Settings(Group):
+    """All that a run is told. ``Settings(method="exemplar").chosen`` is the settings group of its method."""
+
+    method: str = setting("exemplar", "Method", "How the shot is styled", choices=METHODS)
+    seed: int = setting(0, "Seed", "The same seed gives the same picture", low=0, high=2**31 - 1)
+    exemplar: ExemplarSettings = field(default_factory=ExemplarSettings)
+    framewise: FramewiseSettings = field(default_factory=FramewiseSettings)
+
+    @property
+    def chosen(self) -> Group:
+        """The settings group of the chosen method."""
+        return getattr(self, self.method)
+
+
+def groups() -> dict[str, type[Group]]:
+    """Return the settings dataclass of every method, by the method's identifier."""
+    hints = get_type_hints(Settings)
+    return {identifier: hints[identifier] for identifier, _, _ in METHODS}
+
+
+def specs(group: type[Group]) -> dict[str, tuple[type, Any, Spec]]:
+    """Return ``{name: (type, default, Spec)}`` of a settings dataclass, in the order of declaration."""
+    hints = get_type_hints(group)
+    return {
+        item.name: (hints[item.name], item.default, item.metadata["spec"])
+        for item in dataclasses.fields(group)  # type: ignore[arg-type]
+        if "spec" in item.metadata
+    }
+
+
+def from_keywords(method: str, **keywords: Any) -> Settings:
+    """Return Settings from a method's name and flat keywords, as ``tempera.stylize`` and the command line take them.
+
+    A keyword is either common to all methods (``seed``) or belongs to ``method``; UserError for any other.
+    """
+    Settings(method=method)  # an unknown method is refused before its keywords are
+    common = set(specs(Settings))
+    own = set(specs(groups()[method]))
+    unknown = sorted(set(keywords) - common - own)
+    if unknown:
+        known = ", ".join(sorted(own | common))
+        raise UserError(f"The method {method} has no setting {unknown[0]!r}. It has: {known}.")
+    parts: dict[str, Any] = {name: value for name, value in keywords.items() if name not in own}
+    parts[method] = groups()[method](**{name: value for name, value in keywords.items() if name in own})
+    return Settings(method=method, **parts)
+
+
+def to_json(settings: Settings) -> dict[str, Any]:
+    """Return the common settings and those of the chosen method as plain JSON values."""
+    plain = {name: getattr(settings, name) for name in specs(Settings)}
+    plain[settings.method] = dataclasses.asdict(settings.chosen)  # type: ignore[call-overload]
+    return plain
+
+
+def from_json(plain: Any) -> Settings:
+    """Return the Settings that :func:`to_json` wrote; UserError where a value is missing its meaning."""
+    if not isinstance(plain, dict) or not isinstance(plain.get("method"), str):
+        raise UserError("The job's settings name no method. Make the job again from Blender.")
+    flat = {name: value for name, value in plain.items() if name not in ("method", plain["method"])}
+    own = plain.get(plain["method"], {})
+    if not isinstance(own, dict):
+        raise UserError(f"The job's settings for {plain['method']} cannot be read. Make the job again from Blender.")
+    return from_keywords(plain["method"], **flat, **own)
