@@ -20,9 +20,8 @@ def at_cells(pair: Correspondence, side: int, shape: tuple[int, int]) -> Corresp
     distance = np.hypot(*np.meshgrid(offset, offset, indexing="ij")).ravel()
     nearest = np.argmin(np.where(valid[..., 0] > 0, distance, distance + 4 * side), axis=-1)
     moved = np.take_along_axis(flow, nearest[..., None, None], axis=2)[:, :, 0] / side
-    return Correspondence(
-        moved.astype(np.float32), valid.mean((2, 3), dtype=np.float32), strict.all((2, 3))
-    )
+    safe = strict.min(axis=(2, 3))
+    return Correspondence(moved.astype(np.float32), valid.mean((2, 3), dtype=np.float32), safe)
 
 
 def _blocks(values: np.ndarray, side: int, shape: tuple[int, int]) -> np.ndarray:
