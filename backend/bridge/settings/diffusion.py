@@ -21,7 +21,9 @@ class DiffusionSettings(Group):
     """What every method that runs a diffusion model is told."""
 
     model: str = setting(
-        "", "Model", "Folder of a diffusers model, or a single .safetensors file; Stable Diffusion 1.5, 2.1, XL or 3",
+        "", "Model",
+        "Folder of a diffusers model or a .safetensors file, of Stable Diffusion 1.5, 2.1, XL or 3; empty for the "
+        "starter that comes with Tempera",
         subtype="DIR_PATH",
     )
     base_model: str = setting(
@@ -86,3 +88,16 @@ class DiffusionSettings(Group):
             (self.control_2, self.controlnet_2, self.control_scale_2),
         )
         return tuple(slot for slot in slots if slot[1])
+
+
+@dataclass(frozen=True)
+class MotionSettings(Group):
+    """What methods that carry pictures along motion are told beside: name it before DiffusionSettings as a base."""
+
+    motion: str = setting(
+        "exact", "Motion", "How it is known which pixels of different frames show the same point",
+        choices=(
+            ("exact", "Exact", "From the scene's render data; estimated where the shot is footage"),
+            ("estimated", "Estimated", "From the pictures alone: repeated or blank areas drift; to compare with"),
+        ),
+    )
