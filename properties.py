@@ -122,8 +122,6 @@ class TEMPERA_PG_scene(bpy.types.PropertyGroup):
         if self.method == "exemplar":
             keys = {key.frame for key in self.keys}
             found.append(next(filter(None, (key_problem(span, keys) for span in spans)), ""))
-        if not getattr(self.chosen, "model", "none"):
-            found.append("No model is chosen. Choose its folder.")
         return [problem for problem in found if problem]
 
 

@@ -22,6 +22,7 @@ from .unet import UNetModel
 
 TRANSFORMERS = ("StableDiffusion3",)
 UNETS = ("StableDiffusion", "LatentConsistencyModel")
+STARTER = Path(__file__).parents[1] / "starter" / "model"  # ships with Tempera; its ControlNet sees the render itself
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,14 @@ class Extras:
 
 
 def load_model(settings: DiffusionSettings) -> Model:
-    """Return the model that a method's settings name; UserError with one clear sentence for one that cannot work."""
-    source = Path(settings.model)
+    """Return the model that a method's settings name, the starter where they name none.
+
+    UserError with one clear sentence for one that cannot work.
+    """
+    source = Path(settings.model) if settings.model else STARTER
     controls = [Control(kind, Path(folder)) for kind, folder, _ in settings.controls]
     if not controls and (source / "controlnet").is_dir():  # the model brings one of its own
-        controls = [Control(settings.control, source / "controlnet")]
+        controls = [Control(settings.control if settings.model else "tile", source / "controlnet")]
     extras = Extras(
         base=Path(settings.base_model),
         loras=[(Path(settings.lora), settings.lora_scale)] if settings.lora else [],

@@ -14,7 +14,7 @@ Loss = Callable[[int], Tensor]
 """Step -> loss. All that is random in it comes from the step, so that a resumed run repeats an unbroken one."""
 
 WARMUP = 30
-EMA = 0.995
+EMA = 0.999
 
 
 class Training:

@@ -16,19 +16,18 @@ import torch
 from ..diffusion.conditioning import Condition
 from ..diffusion.controlnet import Control
 from ..diffusion.denoising import Denoiser
-from ..diffusion.model import open_model
+from ..diffusion.model import STARTER, open_model
 from ..diffusion.protocol import Model
 from ..diffusion.sampling import Sampler, gaussian_noise
 from ..shot.pictures import encode_png
 from .dataset import content_of, is_held_out, load_render
 from .vocabulary import CAPTIONS
 
-MODEL = Path(__file__).parent / "model"
 STEPS, GUIDANCE = 12, 2.0
 CELL = (224, 384)  # pixels, rows and columns, that the sheet shows of each picture
 
 
-def open_starter(folder: Path = MODEL) -> Model:
+def open_starter(folder: Path = STARTER) -> Model:
     """Return the starter model with its ControlNet, which wants to see the render itself ("tile")."""
     return open_model(folder, [Control("tile", folder / "controlnet")])
 
@@ -71,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Write the sheet."""
     parser = argparse.ArgumentParser(prog="python -m backend.starter.samples", description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--model", type=Path, default=STARTER)
     parser.add_argument("--out", type=Path, default=Path("docs/starter.png"))
     options = parser.parse_args(arguments)
     renders = [path for path in sorted((options.data / "renders").glob("*.png")) if is_held_out(int(path.stem))]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,8 @@ TEXT_DROPOUT = 0.12  # so that classifier-free guidance has something to guide a
 CONTROL_DROPOUT = 0.08
 PAINTINGS = 0.85  # of the autoencoder's pictures; the rest are renders
 MIN_SNR = 5.0  # Hang et al., "Efficient Diffusion Training via Min-SNR Weighting Strategy", ICCV 2023
-BATCH = {"micro": (2, 32), "cpu": (6, 96), "gpu": (64, 192)}  # pictures, pixels a side
+# Pictures and pixels a side, in turn: many small crops, and few large ones that show self-attention far places.
+BATCHES = {"micro": ((2, 32), (1, 48)), "cpu": ((6, 96), (2, 160)), "gpu": ((64, 192), (24, 288))}
 VAE_BATCH = {"micro": (2, 32), "cpu": (8, 64), "gpu": (64, 128)}
 HELD_OUT = 1 << 40  # steps from here on draw from the held-out pictures
 
@@ -91,9 +93,9 @@ class DiffusionLoss:
 
     def __init__(
         self, networks: dict[str, torch.nn.Module], vae: torch.nn.Module, seen: Pairs, held_out: Pairs,
-        batch: tuple[int, int], seed: int,
+        batches: Sequence[tuple[int, int]], seed: int,
     ) -> None:
-        self._networks, self._batch, self._seed = networks, batch, seed
+        self._networks, self._batches, self._seed = networks, batches, seed
         self._tokenizer = make_tokenizer()
         self._alphas = make_scheduler().alphas_cumprod.to(device())
         self._sets = [(pairs, encode_all(vae, pairs.paintings)) for pairs in (seen, held_out)]
@@ -102,7 +104,8 @@ class DiffusionLoss:
         """Return the loss of the batch that ``step`` draws."""
         rng = np.random.default_rng((self._seed, step))
         generator = torch.Generator().manual_seed(int(rng.integers(1 << 40)))
-        latents, control, captions = self._draw(step >= HELD_OUT, rng)
+        batch = self._batches[step % len(self._batches)]
+        latents, control, captions = self._draw(step >= HELD_OUT, batch, rng)
         t = torch.randint(0, len(self._alphas), (len(latents),), generator=generator).to(latents.device)
         noise = torch.randn(latents.shape, generator=generator).to(latents)
         alpha = self._alphas[t].view(-1, 1, 1, 1)
@@ -113,9 +116,11 @@ class DiffusionLoss:
         snr = self._alphas[t] / (1 - self._alphas[t])
         return (error * snr.clamp(max=MIN_SNR) / (snr + 1)).mean()
 
-    def _draw(self, held_out: bool, rng: np.random.Generator) -> tuple[Tensor, Tensor, list[str]]:
+    def _draw(
+        self, held_out: bool, batch: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor, list[str]]:
         pairs, latents = self._sets[held_out]
-        count, side = self._batch
+        count, side = batch
         chosen = pairs.draw(count, rng)
         squares = list(crops(latents.shape[-2:], side // FACTOR, count, rng))
         places = list(zip(chosen, squares, strict=True))
@@ -213,7 +218,7 @@ def train_diffusion(options: argparse.Namespace) -> None:
     vae = trained_vae(options.out, SIZES[options.size], seen)
     networks = {name: network.to(device()).train() for name, network in make_denoiser(SIZES[options.size]).items()}
     training = Training(networks, 4e-4, options.out / "diffusion.safetensors")
-    loss = DiffusionLoss(networks, vae, seen, held_out, BATCH[options.size], options.seed)
+    loss = DiffusionLoss(networks, vae, seen, held_out, BATCHES[options.size], options.seed)
     train(training, loss, 60 * options.minutes, options.out / "diffusion.log", options.steps)
 
 

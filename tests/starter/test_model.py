@@ -10,7 +10,8 @@ import pytest
 import transformers
 from safetensors import safe_open
 
-from backend.starter.samples import MODEL, open_starter, sample
+from backend.diffusion.model import STARTER as MODEL
+from backend.starter.samples import open_starter, sample
 from backend.starter.vocabulary import CAPTIONS
 
 WEIGHTS = sorted(MODEL.rglob("*.safetensors"))
