@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numba import njit
 
 from .cache import Cache
 from .geometry import pixel_grid
 
+NO_WEIGHT = 1e-4  # of a bilinear sample: rounding
 TOLERANCE = 1.0  # px by which a flow and the flow back may differ
 
 
@@ -81,19 +83,35 @@ def checked(flow: np.ndarray, back: np.ndarray, ids: np.ndarray, ids_j: np.ndarr
     flow back at the best of the four pixels around the target returns within ``TOLERANCE``. ``strict``: every pixel
     with a weight in the bilinear sample shows the same object, and the sampled flow back returns within ``TOLERANCE``.
     """
-    known = np.isfinite(flow).all(-1)
-    flow = np.where(known[..., None], flow, np.float32(0))
-    x, y, weights = taps(flow)
-    there = back[y, x]
-    with np.errstate(invalid="ignore"):
-        error = np.linalg.norm(flow + there, axis=-1)
-        used = weights > 1e-4
-        close = ((error < TOLERANCE) & used).any(0)
-        mean = np.where(used[..., None], there * weights[..., None], 0).sum(0)
-        returns = np.linalg.norm(flow + mean, axis=-1) < TOLERANCE
-    same = ((ids_j[y, x] == ids) | ~used).all(0)
-    valid = known & close & inside(flow)
-    return Correspondence(flow, valid.astype(np.float32), known & same & returns & inside(flow, 0.0))
+    flow = np.where(np.isfinite(flow).all(-1, keepdims=True), flow, np.float32(np.nan)).astype(np.float32)
+    valid, strict = _judge(flow, back, ids, ids_j)
+    return Correspondence(np.nan_to_num(flow), valid, strict)
+
+
+@njit(cache=True)
+def _judge(flow: np.ndarray, back: np.ndarray, ids: np.ndarray, ids_j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    height, width = ids.shape
+    valid, strict = np.zeros((height, width), np.float32), np.zeros((height, width), np.bool_)
+    for y in range(height):
+        for x in range(width):
+            dx, dy = np.float64(flow[y, x, 0]), np.float64(flow[y, x, 1])
+            px, py = x + dx, y + dy
+            if not (-0.5 <= px <= width - 0.5 and -0.5 <= py <= height - 0.5):
+                continue
+            within = 0 <= px <= width - 1 and 0 <= py <= height - 1
+            px, py = min(max(px, 0.0), width - 1.0), min(max(py, 0.0), height - 1.0)
+            close, same, mean_x, mean_y = False, True, 0.0, 0.0
+            for v in range(int(py), min(int(py) + 2, height)):
+                for u in range(int(px), min(int(px) + 2, width)):
+                    weight = (1 - abs(px - u)) * (1 - abs(py - v))
+                    if weight > NO_WEIGHT:
+                        bx, by = np.float64(back[v, u, 0]), np.float64(back[v, u, 1])
+                        close = close or np.hypot(dx + bx, dy + by) < TOLERANCE
+                        same = same and ids_j[v, u] == ids[y, x]
+                        mean_x, mean_y = mean_x + weight * bx, mean_y + weight * by
+            valid[y, x] = close
+            strict[y, x] = close and same and within and np.hypot(dx + mean_x, dy + mean_y) < TOLERANCE
+    return valid, strict
 
 
 def compose(ij: Correspondence, jk: Correspondence) -> Correspondence:
@@ -102,19 +120,46 @@ def compose(ij: Correspondence, jk: Correspondence) -> Correspondence:
     ``valid`` is the product of both, ``strict`` holds where both do. Near an object's border the second flow is
     interpolated only between pixels that move alike (within 1 px of the nearest), so that it never mixes two surfaces.
     """
-    x, y, weights = taps(ij.flow)
-    there, valid = jk.flow[y, x], jk.valid[y, x]
-    touched = (jk.strict[y, x] | (weights <= 1e-4)).all(0)
-    nearest = np.argmax(weights * (valid > 0) + 1e-6 * weights, axis=0)[None]
-    chosen = np.take_along_axis(there, nearest[..., None], 0)
-    alike = (np.abs(there - chosen).max(-1) <= 1) & ((valid > 0) == (np.take_along_axis(valid, nearest, 0) > 0))
-    weights = weights * alike
-    total = weights.sum(0)
-    weights = np.where(total > 0, weights / np.where(total > 0, total, 1), np.arange(4)[:, None, None] == nearest)
-    flow = ij.flow + (weights[..., None] * there).sum(0)
-    both = ij.valid * (weights * valid).sum(0) * inside(flow)
-    strict = ij.strict & touched & inside(flow, 0.0)
-    return Correspondence(flow.astype(np.float32), both.astype(np.float32), strict)
+    there, valid, strict = _follow(ij.flow, jk.flow, jk.valid, jk.strict)
+    flow = ij.flow + there
+    return Correspondence(flow, ij.valid * valid * inside(flow), ij.strict & strict & inside(flow, 0.0))
+
+
+@njit(cache=True)
+def _follow(
+    flow: np.ndarray, there: np.ndarray, valid: np.ndarray, strict: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sample the second correspondence, ``there``, at p + ``flow``."""
+    height, width = valid.shape
+    sampled, weighed = np.zeros_like(flow), np.zeros((height, width), np.float32)
+    clean = np.ones((height, width), np.bool_)
+    for y in range(height):
+        for x in range(width):
+            px = min(max(x + np.float64(flow[y, x, 0]), 0.0), width - 1.0)
+            py = min(max(y + np.float64(flow[y, x, 1]), 0.0), height - 1.0)
+            most, nearest_x, nearest_y = -1.0, 0, 0
+            for v in range(int(py), min(int(py) + 2, height)):
+                for u in range(int(px), min(int(px) + 2, width)):
+                    weight = (1 - abs(px - u)) * (1 - abs(py - v))
+                    clean[y, x] = clean[y, x] and (strict[v, u] or weight <= NO_WEIGHT)
+                    if valid[v, u] <= 0:
+                        weight *= 1e-6  # a pixel that knows its motion comes first
+                    if weight > most:
+                        most, nearest_x, nearest_y = weight, u, v
+            tx, ty = there[nearest_y, nearest_x]
+            sound = valid[nearest_y, nearest_x] > 0
+            total, sum_x, sum_y, sum_valid = 0.0, 0.0, 0.0, 0.0
+            for v in range(int(py), min(int(py) + 2, height)):
+                for u in range(int(px), min(int(px) + 2, width)):
+                    weight = (1 - abs(px - u)) * (1 - abs(py - v))
+                    alike = abs(there[v, u, 0] - tx) <= 1 and abs(there[v, u, 1] - ty) <= 1
+                    if alike and (valid[v, u] > 0) == sound:
+                        total += weight
+                        sum_x, sum_y = sum_x + weight * there[v, u, 0], sum_y + weight * there[v, u, 1]
+                        sum_valid += weight * valid[v, u]
+            sampled[y, x, 0], sampled[y, x, 1] = (sum_x / total, sum_y / total) if total > 0 else (tx, ty)
+            weighed[y, x] = sum_valid / total if total > 0 else valid[nearest_y, nearest_x]
+    return sampled, weighed, clean
 
 
 Pairs = Cache[tuple[int, int], Correspondence]

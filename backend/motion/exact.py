@@ -58,11 +58,11 @@ class ExactMotion:
         chained = (systems == System.VECTORS)[owner] & (owner >= 0)
         if not chained.any():
             return found
-        chain = self._chains.get((i, j))
+        linked = self._chains.get((i, j))
         return Correspondence(
-            np.where(chained[..., None], chain.flow, found.flow),
-            np.where(chained, chain.valid, found.valid),
-            np.where(chained, chain.strict, found.strict),
+            np.where(chained[..., None], linked.flow, found.flow),
+            np.where(chained, linked.valid, found.valid),
+            np.where(chained, linked.strict, found.strict),
         )
 
     def _chain(self, key: tuple[int, int]) -> Correspondence:
