@@ -11,13 +11,15 @@ from functools import cached_property
 
 import numpy as np
 
-from .addresses import PULLED, AddressBook, System, repeats
+from .addresses import PULLED, AddressBook, System, bind, repeats
 from .cache import Cache
-from .correspondence import checked
+from .correspondence import Correspondence, checked
 from .geometry import SceneGeometry, SceneObject
 from .vectors import neighbour_flow
 
-SAMPLE = 4  # pairs of neighbours that every object is checked on
+SAMPLE = 4  # pairs of neighbours that every object is checked on, fewer
+BUDGET = 4 << 20  # where they would be more pixels than this
+VECTORS_CACHE = 256 << 20  # bytes of checked Vector passes kept
 ENOUGH = 16  # pixels that a verdict needs
 SLIDE = 0.5, 0.01  # px, and the share of pixels that may be further off
 DRIFT = 0.05, 0.5  # the same for a slide that is slow and steady
@@ -45,8 +47,10 @@ class Stability:
         self.projective = all(camera.kind in ("PERSP", "ORTHO") for camera in scene.cameras.values())
         self._counts: Cache[tuple[int, bytes], np.ndarray] = Cache(16 << 20, self._count)
         self._choices: dict[frozenset[int], np.ndarray] = {}
+        self._vectors: Cache[tuple[int, int], Correspondence] = Cache(VECTORS_CACHE, self._vector)
         starts = [f for f in scene.frames[:-1] if scene.same_take(f, f + 1)]
-        picked = np.unique(np.linspace(0, len(starts) - 1, min(SAMPLE, len(starts))).round().astype(int))
+        pairs = min(SAMPLE, max(1, BUDGET // (scene.size[0] * scene.size[1])), len(starts))
+        picked = np.unique(np.linspace(0, len(starts) - 1, pairs).round().astype(int))
         self.sample = frozenset(starts[k] for k in picked)
 
     @cached_property
@@ -64,14 +68,13 @@ class Stability:
         """
         if self.scene.vector_reason or not self.sample:
             return self.scene.vector_reason
-        rigid = np.array([entry.rigid for entry in self.scene.objects] + [False, False])
-        first = np.where(rigid, System.MATRICES, System.GENERATED).astype(np.int8)
-        second = np.where(rigid, System.GENERATED, System.REST).astype(np.int8)
-        first[self.unfit] = second[self.unfit] = System.UNKNOWN
+        first = np.array([order[0] for order in self._orders(trusted=True)], np.int8)
+        second = np.where(first == System.MATRICES, System.GENERATED, System.REST).astype(np.int8)
+        second[self.unfit | (first >= System.REST)] = System.UNKNOWN
         for f in sorted(self.sample):
             flow = self.book.flow(f, f + 1, first)
             _, sure = self.book.agreement(f, f + 1, flow, second, SURE)
-            difference = np.abs(flow - neighbour_flow(self.scene.layer(f), 1)).max(-1)
+            difference = np.abs(flow - self._vectors.get((f, f + 1)).flow).max(-1)
             if sure.sum() >= ENOUGH and not (difference[sure] <= SLIDE[0]).mean() > 0.5:
                 return "The Vector pass contradicts all that is known of the objects: this Blender writes it wrong."
         return ""
@@ -106,9 +109,12 @@ class Stability:
                     found[entry.name] = {"source": NAMES[System(system)], "reason": reason}
         return found
 
-    def _order(self, entry: SceneObject, twin: bool) -> list[System]:
-        """List the coordinates that an object may use, the best first."""
-        trusted = not self.vector_reason
+    def _orders(self, trusted: bool) -> list[list[System]]:
+        """List the coordinates that every owner may use, the best first."""
+        orders = [self._order(entry, twin, trusted) for entry, twin in zip(self.scene.objects, self.twins, strict=True)]
+        return [*orders, [System.MATRICES], [System.VECTORS if trusted else System.UNKNOWN]]
+
+    def _order(self, entry: SceneObject, twin: bool, trusted: bool) -> list[System]:
         last = System.VECTORS if trusted and entry.topology == "constant" else System.UNKNOWN
         if twin:
             return [last]
@@ -126,8 +132,7 @@ class Stability:
         """Return the first coordinate of each object that agrees with the Vector pass on ``frames``."""
         if frames in self._choices:
             return self._choices[frames]
-        orders = [self._order(entry, twin) for entry, twin in zip(self.scene.objects, self.twins, strict=True)]
-        orders += [[System.MATRICES], [System.VECTORS if not self.vector_reason else System.UNKNOWN]]
+        orders = self._orders(trusted=not self.vector_reason)
         place = np.zeros(len(orders), int)
         last = np.array([len(order) - 1 for order in orders])
         while True:
@@ -156,14 +161,19 @@ class Stability:
         other = self._neighbour(frame)
         if other is None or not compared.any():
             return counts
-        there = neighbour_flow(self.scene.layer(frame), other - frame)
-        back = neighbour_flow(self.scene.layer(other), frame - other)
-        vector = checked(there, back, page.owner, self.book.page(other, systems).owner)
-        compared &= vector.strict
+        vector = self._vectors.get((frame, other))
+        compared &= vector.strict & (vector.valid > 0)
         off = np.abs(self.book.flow(frame, other, systems) - vector.flow).max(-1)
         for row, wrong in enumerate((compared, compared & ~(off <= SLIDE[0]), compared & ~(off <= DRIFT[0]))):
             counts[row] += np.bincount(page.owner[wrong], minlength=len(systems))
         return counts
+
+    def _vector(self, key: tuple[int, int]) -> Correspondence:
+        """Return the Vector pass between neighbours, checked there and back."""
+        here, there = (self.scene.layer(frame) for frame in key)
+        step = key[1] - key[0]
+        owners = (bind(layer, self.scene.objects) for layer in (here, there))
+        return checked(neighbour_flow(here, step), neighbour_flow(there, -step), *owners)
 
     def _neighbour(self, frame: int) -> int | None:
         """Return the frame after ``frame``, or before it, in the same take."""
@@ -174,7 +184,8 @@ class Stability:
         """Return why an object does not use the coordinate it would use first, empty if it does."""
         if twin:
             return "Another object has the same number and Random value, so that the two cannot be told apart."
-        if system == self._order(entry, twin)[0]:
+        order = self._order(entry, twin, trusted=not self.vector_reason)
+        if system == order[0]:
             return ""
         if system == System.UNKNOWN:
             return "Nothing tells where its points go: no coordinate stays on its surface, so it is new in every frame."
@@ -182,5 +193,4 @@ class Stability:
             return "No coordinate stays on its surface, so motion is chained frame by frame and lost over long gaps."
         if entry.rigid and entry.topology == "constant":
             return f"It moves otherwise than its matrices say, so it is followed by its {NAMES[system]}."
-        failed = NAMES[self._order(entry, twin)[0]]
-        return f"Its {failed} slide over its surface or repeat, so it is followed by its {NAMES[system]}."
+        return f"Its {NAMES[order[0]]} slide over its surface or repeat, so it is followed by its {NAMES[system]}."
