@@ -23,7 +23,7 @@ AGAIN = "Capture the shot again."
 
 
 def read_passes(path: Path, view_layer: str = "") -> dict[str, np.ndarray]:
-    """Read every pass of one view layer.
+    """Read every pass of one view layer but the picture itself, Combined.
 
     Returns pass name (as Blender 5 spells it) -> ``(H, W, C)`` float32, channels in the order XYZW, RGBA or UVA,
     row 0 at the top. A file with several view layers must hold ``view_layer``. Raises UserError where the file is
@@ -43,11 +43,11 @@ def read_passes(path: Path, view_layer: str = "") -> dict[str, np.ndarray]:
     passes: dict[str, dict[str, np.ndarray]] = {}
     for full, pixels in channels:
         layer, name, component = ("", "", *full.rsplit(".", 2))[-3:]
-        if view_layer and layer not in ("", view_layer):
+        if (view_layer and layer not in ("", view_layer)) or name == "Combined":
             continue
         passes.setdefault(RENAMED.get(name, name), {})[component.upper()] = pixels
     return {
-        name: np.stack([found[c] for c in sorted(found, key="RGBXYUVZWA".find)], -1).astype(np.float32)
+        name: np.stack([found[c] for c in sorted(found, key="RGBXYUVZWA".find)], -1).astype(np.float32, copy=False)
         for name, found in passes.items()
     }
 
