@@ -21,7 +21,8 @@ test-all: test
 
 bench: environments
 	$(BLENDER) tools/demo.py --only-shots
-	$(WORKER) -m backend bench demo/job --write bench.json
+	$(BLENDER) tools/bench_shots.py build/bench
+	$(WORKER) -m backend bench demo/job --shots build/bench --write bench.json
 
 lint: environments
 	.venv-worker/bin/ruff check .

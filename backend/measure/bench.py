@@ -6,6 +6,7 @@ A row function looks at one thing and returns its rows. To add a row, write such
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,12 @@ SYNTHETIC: dict[str, tuple[Callable[[], Rows], ...]] = {
 }
 
 
-def bench(folder: Path, target: Path | None = None, quick: bool = False) -> dict[str, dict[str, Any]]:
+def bench(
+    folder: Path, target: Path | None = None, quick: bool = False, shots: Path | None = None
+) -> dict[str, dict[str, Any]]:
     """Measure everything on the job in ``folder``, and, unless ``quick``, what needs no job on the synthetic shot.
 
+    ``shots`` is a folder of captured shots on which to measure the diffusion methods too.
     Returns ``{name: {"value", "unit", "bar", "holds"}}`` and writes that to ``target`` as JSON if one is given.
     UserError where the job or its shot cannot be read.
     """
@@ -42,6 +46,9 @@ def bench(folder: Path, target: Path | None = None, quick: bool = False) -> dict
     for area, pure in () if quick else SYNTHETIC.items():
         for work in pure:
             found |= {f"{area}: {name}": one for name, one in work().items()}
+    if shots is not None:
+        tables = importlib.import_module(".bench_diffusion", __package__).diffusion_tables(shots)
+        found |= {f"diffusion | {name}": one for name, one in tables.items()}
     rows = {name: dataclasses.asdict(one) for name, one in found.items()}
     if target is not None:
         write_json(target, rows)
@@ -49,10 +56,29 @@ def bench(folder: Path, target: Path | None = None, quick: bool = False) -> dict
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
-    """Return the rows as text for the terminal, one a line."""
-    widest = max(map(len, rows), default=0)
-    lines = [f"{name:<{widest}}  {_value(row):>10} {row['unit']:<10} {_goal(row)}" for name, row in rows.items()]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    """Return the rows as text for the terminal, one a line; those of one run, "... | run | number", in one line."""
+    single = {name: row for name, row in rows.items() if " | " not in name}
+    widest = max(map(len, single), default=0)
+    lines = [f"{name:<{widest}}  {_value(row):>10} {row['unit']:<10} {_goal(row)}" for name, row in single.items()]
+    runs: dict[str, dict[str, dict[str, Any]]] = {}
+    for name, row in rows.items():
+        run, bar, number = name.rpartition(" | ")
+        if bar:
+            runs.setdefault(run, {})[number] = row
+    return "\n".join(line.rstrip() for line in [*lines, *_grid(runs)]) + "\n"
+
+
+def _grid(runs: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
+    """Return one line for each run under one heading; a number that misses its goal is marked."""
+    if not runs:
+        return []
+    numbers = list(dict.fromkeys(number for rows in runs.values() for number in rows))
+    widest = max(map(len, runs))
+    lines = [" " * widest + "".join(f" {number[:9]:>9}" for number in numbers)]
+    for run, rows in runs.items():
+        cells = [(_value(rows[n]) + ("!" if rows[n]["holds"] is False else "")) if n in rows else "" for n in numbers]
+        lines.append(f"{run:<{widest}}" + "".join(f" {cell:>9}" for cell in cells))
+    return [*lines, "! misses its goal"]
 
 
 def markdown(rows: dict[str, dict[str, Any]]) -> str:

@@ -30,10 +30,10 @@ def contact_sheet(folder: Path, target: Path, count: int = 6, columns: int = 3) 
     for start in range(0, len(picks), columns):
         band = picks[start : start + columns]
         rows += [[shot.beauty(frame) for frame in band], [read_picture(job.frame_path(frame))[0] for frame in band]]
-    write_file(target, encode_png(_tiled(rows)))
+    write_file(target, encode_png(tiled(rows)))
 
 
-def _tiled(rows: list[list[np.ndarray]]) -> np.ndarray:
+def tiled(rows: list[list[np.ndarray]]) -> np.ndarray:
     """Return pictures of one size, given row by row, as one picture with gaps between them."""
     height, width = rows[0][0].shape[:2]
     sheet = np.full(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -36,6 +37,14 @@ def test_rows_are_written_and_drawn(tmp_path, monkeypatch):
     assert rows["motion: x"] == {"value": 2.5, "unit": "px", "bar": "<= 1", "holds": False}
     assert "<= 1 MISSED" in table(rows)
     assert "| measure: y | - s |  |" in markdown(rows)
+
+
+def test_the_numbers_of_a_run_stand_in_one_line():
+    rows = {"a": row(1.0), "shot | one | C": row(0.5, at_least=0.6), "shot | two | C": row(0.7), "shot | two | x": row(2)}
+    lines = table({name: dataclasses.asdict(one) for name, one in rows.items()}).splitlines()
+    assert lines[1].split() == ["C", "x"]
+    assert lines[2].split() == ["shot", "|", "one", "0.5!"]
+    assert lines[3].split() == ["shot", "|", "two", "0.7", "2"]
 
 
 def test_exact_motion_leaves_less_than_what_is_estimated():

@@ -1,0 +1,141 @@
+"""Rows of the bench about the diffusion methods: how coherent each is beside the baseline, and what that costs.
+
+Every method runs with the starter model on small captured shots (``tools/bench_shots.py``), with the prompt, seed,
+steps and strength of the frame-by-frame run with fresh noise that all ratios are against. Cost is processor time and
+network evaluations, of the whole method with all that it does beside the network.
+
+Names of rows are "shot | run | number". A sheet of every run's frames is written beside each shot, to be looked at.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..bridge.job import write_file
+from ..bridge.settings import from_keywords, groups, specs
+from ..diffusion.model import load_model
+from ..diffusion.protocol import Model
+from ..methods import FrameDone
+from ..shot.pictures import encode_png
+from ..shot.shot import Shot
+from .contact_sheet import tiled
+from .metrics import evenly
+from .rows import Rows, row
+from .texture import Run
+from .verdict import LIMITS, Verdict, judge
+
+STYLE = {"prompt": "an oil painting of a forest", "steps": 12, "strength": 1.0, "guidance": 2.0, "control_scale": 1.0}
+BASELINES = {f"framewise, {noise} noise": {"noise": noise} for noise in ("fresh", "shared", "anchored")}
+BASELINE = "framewise, fresh noise"
+METHODS = ("synchronized", "rerender", "tokenflow", "diffsynth")
+ABLATED = "demo"  # the shot on which a method is also run with parts of it left out
+LEAST_CONSISTENCY = 0.60
+FLICKER = 5.0  # times the source's own change, that the baseline must flicker at least to be a fair one
+COSTS = {
+    "synchronized": 1.25, "rerender": 0.45, "tokenflow": 1.4, "tokenflow, nearest neighbours": 1.9, "diffsynth": 1.3,
+}
+EVALUATIONS = {"rerender": 0.45}
+PICTURED = 4  # frames of each run on the sheet
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run: its frames, the processor time it took in seconds, and its network evaluations."""
+
+    frames: Mapping[int, np.ndarray]
+    seconds: float
+    evaluations: int
+
+    def run(self, frame: int) -> np.ndarray:
+        """Return a frame, as the measure asks for it."""
+        return self.frames[frame]
+
+
+class Counted:
+    """A model that counts what it predicts, and is otherwise the model."""
+
+    def __init__(self, model: Model) -> None:
+        self._model, self.evaluations = model, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def predict(self, x: Any, *arguments: Any, **keywords: Any) -> Any:
+        """Predict for the states ``x`` (R, C, h, w), which counts as R evaluations."""
+        self.evaluations += len(x)
+        return self._model.predict(x, *arguments, **keywords)
+
+
+def diffusion_tables(folder: Path, methods: Iterable[str] = METHODS) -> Rows:
+    """Run the ``methods`` on every shot in ``folder`` (``NAME/shot``); return their rows, write ``NAME/sheet.png``."""
+    rows: Rows = {}
+    for path in sorted(folder.glob("*/shot")):
+        name = path.parent.name
+        shot = Shot.open(path)
+        outcomes = {label: stylized(shot, "framewise", settings) for label, settings in BASELINES.items()}
+        for method in methods:
+            chosen = variants(method)
+            kept = chosen.items() if name == ABLATED else list(chosen.items())[:1]
+            outcomes |= {label: stylized(shot, method, settings) for label, settings in kept}
+        rows |= {f"{name} | {label}": one for label, one in _rows(shot, outcomes).items()}
+        picks = evenly(shot.frames, PICTURED)
+        pictures = [shot.beauty, *(outcome.run for outcome in outcomes.values())]
+        sheet = tiled([[picture(frame) for frame in picks] for picture in pictures])
+        write_file(path.parent / "sheet.png", encode_png(sheet))
+    return rows
+
+
+def variants(method: str) -> dict[str, dict[str, Any]]:
+    """Return ``{label: settings}`` of a method: first as it should be run, then with parts of it left out."""
+    return importlib.import_module(f".variants.{method}", __package__).VARIANTS
+
+
+def stylized(shot: Shot, method: str, overrides: Mapping[str, Any]) -> Outcome:
+    """Run ``method`` over the whole ``shot`` in the bench's style, ``overrides`` on top."""
+    known = specs(groups()[method])
+    style = {name: value for name, value in STYLE.items() if name in known}
+    settings = from_keywords(method, **{**style, **overrides})
+    model = Counted(load_model(settings.chosen))  # type: ignore[arg-type]
+    function = getattr(importlib.import_module(f"..methods.{method}", __package__), method)
+    started = time.process_time()
+    steps = function(Shot.open(shot.folder), model, settings, shot.frames, {})
+    frames = {step.frame: step.image for step in steps if isinstance(step, FrameDone)}
+    return Outcome(frames, time.process_time() - started, model.evaluations)
+
+
+def _rows(shot: Shot, outcomes: Mapping[str, Outcome]) -> Rows:
+    """Weigh all runs of one shot against the baseline among them."""
+    base = outcomes[BASELINE]
+    runs: dict[str, Run] = {label: outcome.run for label, outcome in outcomes.items()}
+    verdicts = judge(shot, runs, base.run)
+    rows: Rows = {}
+    for label, outcome in outcomes.items():
+        found = _verdict_rows(verdicts[label], label in METHODS)
+        found["time"] = row(outcome.seconds / base.seconds, "x", at_most=COSTS.get(label))
+        found["evaluations"] = row(outcome.evaluations / base.evaluations, "x", at_most=EVALUATIONS.get(label))
+        rows |= {f"{label} | {name}": one for name, one in found.items()}
+    change, source = verdicts[BASELINE].change["1"], verdicts[BASELINE].allowance["1"]
+    if change is not None and source:
+        rows[f"{BASELINE} | E1 of the source's"] = row(change.mean / source, "x", at_least=FLICKER)
+    return rows
+
+
+def _verdict_rows(verdict: Verdict, held: bool) -> Rows:
+    rows = {
+        "C": row(verdict.consistency, at_least=LEAST_CONSISTENCY if held else None),
+        "admissible": row(verdict.admissible, at_least=1 if held else None),
+    }
+    for key, name in (("1", "1"), ("8", "8"), ("first-last", "far"), ("sigma", "sigma")):
+        change = verdict.change[key]
+        rows[f"E {name}"] = row(None if change is None else change.mean)
+        rows[f"R {name}"] = row(verdict.ratio[key])
+    for key in LIMITS:
+        rows[key] = row(getattr(verdict, key))
+    return rows
