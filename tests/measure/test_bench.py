@@ -40,7 +40,9 @@ def test_rows_are_written_and_drawn(tmp_path, monkeypatch):
 
 
 def test_the_numbers_of_a_run_stand_in_one_line():
-    rows = {"a": row(1.0), "shot | one | C": row(0.5, at_least=0.6), "shot | two | C": row(0.7), "shot | two | x": row(2)}
+    one, two = {"C": row(0.5, at_least=0.6)}, {"C": row(0.7), "x": row(2)}
+    runs = {"one": one, "two": two}.items()
+    rows = {"a": row(1.0)} | {f"shot | {run} | {name}": cell for run, cells in runs for name, cell in cells.items()}
     lines = table({name: dataclasses.asdict(one) for name, one in rows.items()}).splitlines()
     assert lines[1].split() == ["C", "x"]
     assert lines[2].split() == ["shot", "|", "one", "0.5!"]
