@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 
 LARGEST_SCORES = 2**29  # entries of softmax(Q K^T) computed at once; queries beyond that are worked off in chunks
 
@@ -62,26 +62,22 @@ class TokenMap:
         return TokenMap(self.index, self.weight * weight)
 
 
-Sources = Callable[[int, tuple[int, int]], Sequence[tuple[int, TokenMap]]]
-"""For a frame and a grid (h, w): the recorded frames that its tokens come from, each with the map into it."""
+Sources = Callable[[str, int, tuple[int, int]], Sequence[tuple[int, TokenMap]]]
+"""For a layer, a frame and the layer's grid (h, w): the recorded frames that the frame's tokens come from, each with
+the map into it."""
 
 
-def token_map(flow: np.ndarray, valid: np.ndarray, grid: tuple[int, int]) -> TokenMap:
-    """Return where the tokens of ``grid`` (h, w) are found, by backward ``flow`` (H, W, 2) in pixels.
+def token_map(flow: np.ndarray, weight: np.ndarray) -> TokenMap:
+    """Return where tokens are found by backward ``flow`` (h, w, 2), in tokens, each with its ``weight`` (h, w).
 
-    A token stands for the cell of pixels around its centre: its flow is that of the pixel at the centre, its weight the
-    mean of ``valid`` (H, W) over the cell. Four taps interpolate between tokens. (TokenFlow, section 4.2, takes the
-    nearest neighbour in feature space instead, for want of the true motion.)
+    Four taps interpolate between tokens. (TokenFlow, section 4.2, takes the nearest neighbour in feature space instead,
+    for want of the true motion.)
     """
-    size = np.array(flow.shape[1::-1])
-    cell = size / (grid[1], grid[0])
-    columns, rows = np.meshgrid(np.arange(grid[1]), np.arange(grid[0]))
-    centre = (np.stack([columns, rows], -1).reshape(-1, 2) + 0.5) * cell - 0.5
-    pixel = np.clip(np.floor(centre).astype(int), 0, size - 1)
-    found = (centre + flow[pixel[:, 1], pixel[:, 0]] + 0.5) / cell - 0.5
-    weight = adaptive_avg_pool2d(torch.from_numpy(valid.astype(np.float32))[None, None], grid).reshape(-1, 1)
-    index, taps = _taps(torch.from_numpy(found), grid)
-    return TokenMap(index, taps * weight)
+    height, width = weight.shape
+    columns, rows = np.meshgrid(np.arange(width), np.arange(height))
+    found = np.stack([columns, rows], -1) + flow
+    index, taps = _taps(torch.from_numpy(found.reshape(-1, 2)), (height, width))
+    return TokenMap(index, taps * torch.from_numpy(np.asarray(weight, np.float32)).reshape(-1, 1))
 
 
 def _taps(places: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -114,13 +110,34 @@ class TokenBank:
             for frame in call.frames:
                 frames[frame] = next(rows)
 
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """The recorded frames, in the order of recording."""
+        return tuple(next(iter(self._tokens.values()), {}))
+
+    def rows(self, layer: str, call: Call) -> Tensor:
+        """Return what went into a layer in the streams of ``call``, of all recorded frames: (S, F, n, c)."""
+        streams = [self._frames(layer, call.timestep, stream).values() for stream in call.streams]
+        return torch.stack([torch.stack([inputs for inputs, _ in frames]) for frames in streams])
+
     def inputs(self, layer: str, timestep: float, stream: int) -> Tensor:
         """Return what went into a layer, of all frames in the order of recording, one after another: (F * n, c)."""
         return torch.cat([inputs for inputs, _ in self._frames(layer, timestep, stream).values()])
 
+    def input(self, layer: str, timestep: float, stream: int, frame: int) -> Tensor:
+        """Return what went into a layer for one frame, (n, c)."""
+        return self._frames(layer, timestep, stream)[frame][0]
+
     def output(self, layer: str, timestep: float, stream: int, frame: int) -> Tensor:
         """Return what came out of a layer for one frame, (n, c)."""
         return self._frames(layer, timestep, stream)[frame][1]
+
+    def keep_only(self, frames: Sequence[int]) -> None:
+        """Forget all frames but these; their tokens are copied out of those of the calls they were recorded in."""
+        for known in self._tokens.values():
+            kept = {frame: (known[frame][0].clone(), known[frame][1].clone()) for frame in frames}
+            known.clear()
+            known.update(kept)
 
     @property
     def bytes(self) -> int:
@@ -133,6 +150,24 @@ class TokenBank:
         if found is None:
             raise LookupError(f"nothing was recorded of {layer} at timestep {timestep}, stream {stream}")
         return found
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Tokens of the source's frames, recorded in stream 1, that decide in some ``layers`` which tokens look at which.
+
+    Plug-and-Play (Tumanyan et al., CVPR 2023, section 4): Q and K are the source's, V is the edit's.
+    """
+
+    source: TokenBank
+    layers: frozenset[str]
+
+    def asking(self, layer: str, rows: Tensor, timestep: float, frames: Sequence[int]) -> Tensor:
+        """Return the tokens that Q and K are made of, in the place of ``rows`` (S, F, n, c) of ``frames``."""
+        if layer not in self.layers:
+            return rows
+        tokens = [self.source.input(layer, timestep, 1, frame) for frame in frames]
+        return torch.stack(tokens).to(rows).expand_as(rows)
 
 
 Mode = Callable[[str, Any, Tensor, Call], Tensor]
@@ -193,21 +228,34 @@ class AttentionControl:
             yield
 
     @contextmanager
-    def joint(self, groups: Mapping[int, Sequence[int]] | None = None, layers: str = "") -> Iterator[None]:
+    def joint(
+        self,
+        groups: Mapping[int, Sequence[int]] | None = None,
+        layers: str = "",
+        beside: TokenBank | None = None,
+        structure: Structure | None = None,
+    ) -> Iterator[None]:
         """Let every frame look at all frames of the call, or at those that ``groups`` names for it.
 
-        TokenFlow, section 4.1 (extended attention). The frames of a group must be in the same call.
+        TokenFlow, section 4.1 (extended attention). The frames of a group must be in the same call; those recorded in
+        ``beside`` are seen by all. With ``structure``, who looks where is decided by the source's tokens, what is seen
+        there by the frames' own.
         """
 
-        def mode(_: str, attn: Any, tokens: Tensor, call: Call) -> Tensor:
+        def mode(layer: str, attn: Any, tokens: Tensor, call: Call) -> Tensor:
             rows = tokens.unflatten(0, (len(call.streams), len(call.frames)))
+            others = rows[:, :0] if beside is None else beside.rows(layer, call).to(rows)
+            frames = (*call.frames, *(() if beside is None else beside.frames))
+            values = torch.cat([rows, others], dim=1)
+            keys = values if structure is None else structure.asking(layer, values, call.timestep, frames)
             out = torch.empty_like(rows)
             chosen = {frame: tuple(groups[frame]) if groups else call.frames for frame in call.frames}
             for group in dict.fromkeys(chosen.values()):
                 askers = [row for row, frame in enumerate(call.frames) if chosen[frame] == group]
-                source = rows[:, [call.frames.index(frame) for frame in group]].flatten(1, 2)
-                seen = _attention(attn, rows[:, askers].flatten(1, 2), source)
-                out[:, askers] = seen.unflatten(1, (len(askers), -1))
+                seen = [frames.index(frame) for frame in (*group, *frames[len(call.frames) :])]
+                there = keys[:, seen].flatten(1, 2), values[:, seen].flatten(1, 2)
+                found = _attention(attn, keys[:, askers].flatten(1, 2), *there)
+                out[:, askers] = found.unflatten(1, (len(askers), -1))
             return out.flatten(0, 1)
 
         with self._controlled(layers, mode):
@@ -223,7 +271,7 @@ class AttentionControl:
 
         def mode(layer: str, attn: Any, tokens: Tensor, call: Call) -> Tensor:
             grid = call.grid(tokens.shape[1])
-            maps = {frame: sources(frame, grid) for frame in call.frames}
+            maps = {frame: sources(layer, frame, grid) for frame in call.frames}
             rows = iter(tokens)
             moved = []
             for stream in call.streams:
@@ -280,13 +328,17 @@ class _Processor:
         return out
 
 
-def _attention(attn: Any, queries: Tensor, source: Tensor) -> Tensor:
-    """Attention of ``queries`` (B, n, c) to ``source`` (B, m, c) by a layer's own projections: (B, n, c)."""
+def _attention(attn: Any, queries: Tensor, source: Tensor, values: Tensor | None = None) -> Tensor:
+    """Attention of ``queries`` (B, n, c) to ``source`` (B, m, c) by a layer's own projections: (B, n, c).
+
+    V is made of ``values`` (B, m, c), by default of ``source`` too.
+    """
 
     def heads(tokens: Tensor) -> Tensor:
         return tokens.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
 
-    query, key, value = heads(attn.to_q(queries)), heads(attn.to_k(source)), heads(attn.to_v(source))
+    query, key = heads(attn.to_q(queries)), heads(attn.to_k(source))
+    value = heads(attn.to_v(source if values is None else values))
     rows = max(1, LARGEST_SCORES // (key.shape[0] * key.shape[1] * key.shape[2]))
     seen = [scaled_dot_product_attention(part, key, value) for part in query.split(rows, dim=2)]
     out = torch.cat(seen, dim=2).transpose(1, 2).flatten(2)

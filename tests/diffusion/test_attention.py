@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from backend.diffusion import attention
-from backend.diffusion.attention import AttentionControl, Call, TokenBank, TokenMap, token_map
+from backend.diffusion.attention import AttentionControl, Call, Structure, TokenBank, TokenMap, token_map
 from backend.diffusion.conditioning import Condition
 from backend.diffusion.denoising import Denoiser
 from backend.diffusion.protocol import Model
@@ -142,10 +142,9 @@ def test_attending_leaves_other_layers_alone(control: AttentionControl, denoise:
     assert (changed - denoise(latents(1))).abs().max() > 1e-5
 
 
-def copies(frame: int, grid: tuple[int, int]) -> list[tuple[int, TokenMap]]:
+def copies(_: str, frame: int, grid: tuple[int, int]) -> list[tuple[int, TokenMap]]:
     """Say that every token of a frame lies at its own place in a key frame: in 1 or 2, by the frame's parity."""
-    still = np.zeros((SIZE[0] * 8, SIZE[1] * 8, 2), np.float32)
-    return [(1 if frame % 2 else 2, token_map(still, np.ones(still.shape[:2]), grid))]
+    return [(1 if frame % 2 else 2, token_map(np.zeros((*grid, 2), np.float32), np.ones(grid)))]
 
 
 def test_a5_a_key_frame_carried_onto_itself_is_the_joint_pass(control: AttentionControl, denoise: Callable) -> None:
@@ -181,8 +180,8 @@ def test_a7_motion_finds_what_features_find(level: int, control: AttentionContro
     similar = torch.nn.functional.normalize(second, dim=1) @ torch.nn.functional.normalize(first, dim=1).T
     stride = 2**level
     grid = (SIZE[0] // stride, SIZE[1] // stride)
-    flow = np.zeros((SIZE[0] * 8, SIZE[1] * 8, 2), np.float32) - (shift[1] * 8, shift[0] * 8)
-    found = token_map(flow, np.ones(flow.shape[:2]), grid)
+    flow = np.zeros((*grid, 2), np.float32) - (shift[1] / stride, shift[0] / stride)
+    found = token_map(flow, np.ones(grid))
     best = found.index.gather(1, found.weight.argmax(dim=1, keepdim=True))[:, 0]
     border = 2 if level == 0 else 1  # convolutions see the zero padding there
     inner = torch.zeros(grid, dtype=torch.bool)
@@ -199,8 +198,8 @@ def test_tokens_that_no_key_shows_attend_to_the_keys(control: AttentionControl, 
     with control.propagate(bank, lambda *_: []):
         assert (denoise(x) - joint).abs().max() <= 1e-5  # attention to all keys is what the joint pass did
 
-    def half(frame: int, grid: tuple[int, int]) -> list[tuple[int, TokenMap]]:
-        return [(key, found.scaled(0.5)) for key, found in copies(frame, grid)]
+    def half(layer: str, frame: int, grid: tuple[int, int]) -> list[tuple[int, TokenMap]]:
+        return [(key, found.scaled(0.5)) for key, found in copies(layer, frame, grid)]
 
     with control.propagate(bank, half):
         assert (denoise(x) - joint).abs().max() <= 1e-5  # so a mixture of both is it too
@@ -213,9 +212,9 @@ def test_weights_between_two_keys_mix_their_outputs(control: AttentionControl, d
     place = ("up_blocks.3.attentions.2.transformer_blocks.0.attn1", next(iter(bank._tokens))[1], 1)
     mixed, seen = TokenBank(), {}
 
-    def both(frame: int, grid: tuple[int, int]) -> list[tuple[int, TokenMap]]:
+    def both(layer: str, frame: int, grid: tuple[int, int]) -> list[tuple[int, TokenMap]]:
         seen[grid] = True
-        return [(1, copies(1, grid)[0][1].scaled(0.25)), (2, copies(2, grid)[0][1].scaled(0.75))]
+        return [(1, copies(layer, 1, grid)[0][1].scaled(0.25)), (2, copies(layer, 2, grid)[0][1].scaled(0.75))]
 
     with control.propagate(bank, both), control.record(mixed):
         denoise(latents(5), first=5)
@@ -225,17 +224,75 @@ def test_weights_between_two_keys_mix_their_outputs(control: AttentionControl, d
 
 
 def test_token_maps_are_exact_for_whole_and_halved_for_half_tokens() -> None:
-    flow = np.zeros((32, 48, 2), np.float32)
-    flow[..., 0] = 8
-    whole = token_map(flow, np.ones((32, 48)), (4, 6))
+    flow = np.zeros((4, 6, 2), np.float32)
+    flow[..., 0] = 1
+    whole = token_map(flow, np.ones((4, 6)))
     source = torch.arange(24.0)[:, None]
     assert torch.equal(whole.gather(source)[:5, 0], torch.arange(1.0, 6.0))
-    flow[..., 0] = 4
-    half = token_map(flow, np.ones((32, 48)), (4, 6))
+    flow[..., 0] = 0.5
+    half = token_map(flow, np.ones((4, 6)))
     assert torch.allclose(half.gather(source)[:5, 0], torch.arange(0.5, 5.5))
-    valid = np.ones((32, 48))
-    valid[:8, :4] = 0
-    assert token_map(flow, valid, (4, 6)).weight.sum(dim=1)[0] == pytest.approx(0.5)
+    weight = np.ones((4, 6))
+    weight[0, 0] = 0.5
+    assert token_map(flow, weight).weight.sum(dim=1)[0] == pytest.approx(0.5)
+
+
+def test_structure_decides_who_looks_where_and_the_edit_what_is_seen(
+    control: AttentionControl, denoise: Callable
+) -> None:
+    """The source's own structure changes nothing; another's does, and only in its layers."""
+    x, layer = latents(1, 2), "up_blocks.1.attentions.1.transformer_blocks.0.attn1"
+    with control.joint():
+        plain = denoise(x, guidance=1.0)
+    changes = []
+    for source in (x, latents(3, 4)):
+        bank = TokenBank()
+        with control.joint(), control.record(bank):
+            denoise(source, guidance=1.0)
+        with control.joint(structure=Structure(bank, frozenset({layer}))):
+            changes.append(float((denoise(x, guidance=1.0) - plain).abs().max()))
+        with control.joint(structure=Structure(bank, frozenset())):
+            assert torch.equal(denoise(x, guidance=1.0), plain)
+    assert changes[0] <= 1e-6
+    assert changes[1] > 1e-5
+
+
+def test_frames_beside_a_joint_pass_are_seen_by_all_of_it(control: AttentionControl, denoise: Callable) -> None:
+    """The same frame again beside a frame changes nothing; another one does, and with structure by its structure."""
+    layer = "down_blocks.0.attentions.0"
+    x, same, other = latents(1), TokenBank(), TokenBank()
+    with control.record(same):
+        plain = denoise(x, first=5)
+    with control.record(other):
+        denoise(latents(2), first=5)
+    with control.joint(beside=same):
+        assert (denoise(x) - plain).abs().max() <= 1e-5
+    with control.joint(beside=other, layers=layer):
+        beside = denoise(x)
+    with control.attend(other, own=True, layers=layer):
+        assert (denoise(x) - beside).abs().max() <= 1e-5
+    assert (beside - plain).abs().max() > 1e-4
+    source = TokenBank()
+    with control.record(source):
+        denoise(torch.cat([x, latents(2)]), first=1, guidance=1.0)
+        denoise(latents(3), first=5, guidance=1.0)
+    layers = frozenset({f"{layer}.transformer_blocks.0.attn1"})
+    with control.joint(beside=other, layers=layer, structure=Structure(source, layers)):
+        assert (denoise(x) - beside).abs().max() > 1e-5
+
+
+def test_a_bank_forgets_all_frames_but_those_it_is_to_keep(control: AttentionControl, denoise: Callable) -> None:
+    bank = TokenBank()
+    with control.record(bank):
+        denoise(latents(1, 2, 3), guidance=1.0)
+    layer, timestep, _ = next(iter(bank._tokens))
+    size, kept = bank.bytes, bank.output(layer, timestep, 1, 2)
+    bank.keep_only([2])
+    assert torch.equal(bank.output(layer, timestep, 1, 2), kept)
+    assert bank.bytes * 3 == size
+    assert bank.output(layer, timestep, 1, 2).untyped_storage().nbytes() == kept.numel() * 4
+    with pytest.raises(KeyError):
+        bank.input(layer, timestep, 1, 1)
 
 
 def test_grids_of_odd_sizes_are_found() -> None:
