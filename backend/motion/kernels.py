@@ -18,6 +18,7 @@ LEAP = 8.0  # px, the longest step
 REACH = 1.0  # px beyond the outermost pixel of a surface that it is followed
 LEAST = 0.05  # of a bilinear sample's weight that makes it valid: half-pixel borders are kept, mere corners are not
 ON_PLANE = 1e-5  # squared footprints off a facet's plane that are rounding
+FLAT = 2e-4  # squared footprints by which pixels must stand out from a facet to tell the line of sight
 Point = tuple[float, float, float]
 SPREAD = 1e6  # keeps the seeds of different owners apart in the tree
 
@@ -97,6 +98,16 @@ def _square(a: Point) -> float:
 
 
 @njit(cache=True)
+def _dot(a: Point, b: Point) -> float:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@njit(cache=True)
+def _cross(a: Point, b: Point) -> Point:
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
+
+
+@njit(cache=True)
 def _residual(address: np.ndarray, scale: np.ndarray, x: int, y: int, q: Point) -> Point:
     s = np.float64(scale[y, x])
     return s * (address[y, x, 0] - q[0]), s * (address[y, x, 1] - q[1]), s * (address[y, x, 2] - q[2])
@@ -142,6 +153,42 @@ def _solve(g: Point, cx: Point, cy: Point) -> tuple[float, float, float, float]:
 
 
 @njit(cache=True)
+def _bend(
+    owner: np.ndarray, address: np.ndarray, scale: np.ndarray, x: int, y: int, q: Point, cx: Point, cy: Point
+) -> Point:
+    """Return the second difference of g at (x, y) along the axis where it stands out most from the facet (cx, cy)."""
+    normal = _cross(cx, cy)
+    best = (0.0, 0.0, 0.0)
+    for axis in range(2):
+        dx, dy = 1 - axis, axis
+        a, b = _side(owner, address, scale, x, y, dx, dy, q), _side(owner, address, scale, x, y, -dx, -dy, q)
+        if a[0] < np.inf and b[0] < np.inf:
+            bend = (a[0] + b[0], a[1] + b[1], a[2] + b[2])
+            if abs(_dot(bend, normal)) > abs(_dot(best, normal)):
+                best = bend
+    return best
+
+
+@njit(cache=True)
+def _along_sight(g: Point, cx: Point, cy: Point, bend: Point, dx: float, dy: float) -> tuple[float, float]:
+    """Return the root (dx, dy) with what is left of g off the facet (cx, cy) taken along the line of sight.
+
+    Least squares takes it along the facet's normal, which on a curved surface is a little beside the point. Where an
+    affine map moves the surface, g is linear in (x, y, scale): its second differences (``bend``) all lie along the line
+    of sight. They do not count where they are rounding, or larger than a pixel's step, as across a fold.
+    """
+    normal = _cross(cx, cy)
+    out, footprint = _dot(bend, normal), (_square(cx) + _square(cy)) / 2
+    if out * out <= FLAT * footprint * _square(normal) or _square(bend) > 2 * footprint:
+        return dx, dy
+    share = -_dot(g, normal) / out
+    if abs(share) > 1:
+        return dx, dy
+    dx, dy, _, _ = _solve((g[0] + share * bend[0], g[1] + share * bend[1], g[2] + share * bend[2]), cx, cy)
+    return dx, dy
+
+
+@njit(cache=True)
 def _nearest_owned(owner: np.ndarray, px: float, py: float, o: int) -> tuple[int, int]:
     """Find the pixel of owner ``o`` nearest to (px, py), at most 1.5 px away on either axis, else (-1, -1)."""
     x, y = int(np.rint(px)), int(np.rint(py))
@@ -179,6 +226,8 @@ def _settle(
             if cx[0] == np.inf or cy[0] == np.inf:
                 continue
             ex, ey, left, footprint = _solve(g, cx, cy)
+            if ON_PLANE * footprint < left <= footprint:
+                ex, ey = _along_sight(g, cx, cy, _bend(owner, address, scale, u, v, q, cx, cy), ex, ey)
             px, py = u + sx * ex, v + sy * ey
             if left <= footprint and left < best * footprint and abs(px - x) <= REACH and abs(py - y) <= REACH:
                 best, result = left / footprint, (True, px, py)
@@ -265,15 +314,24 @@ def _shows(
     owner: np.ndarray, address: np.ndarray, scale: np.ndarray, slopes: np.ndarray,
     u: int, v: int, o: int, q: Point, px: float, py: float, tolerance: float,
 ) -> bool:  # fmt: skip
-    """Tell whether pixel (u, v), carried along its surface to (px, py), shows address ``q`` of ``o``."""
+    """Tell whether pixel (u, v), carried along its surface to (px, py), shows address ``q`` of ``o``.
+
+    ``q`` must be within ``tolerance`` footprints, and off the surface within the shorter side of one: by the long side
+    of a face seen edge-on, what lies behind its rim would still be near.
+    """
     if owner[v, u] != o:
         return False
     g, c = _residual(address, scale, u, v, q), slopes[v, u]
-    left, footprint = 0.0, 0.0
-    for k in range(3):
-        left += (g[k] + c[k] * (px - u) + c[k + 3] * (py - v)) ** 2
-        footprint += (c[k] * c[k] + c[k + 3] * c[k + 3]) / 2
-    return left <= footprint * tolerance * tolerance
+    cx, cy = (c[0], c[1], c[2]), (c[3], c[4], c[5])
+    dx, dy = px - u, py - v
+    left = (g[0] + cx[0] * dx + cy[0] * dy, g[1] + cx[1] * dx + cy[1] * dy, g[2] + cx[2] * dx + cy[2] * dy)
+    xx, yy = _square(cx), _square(cy)
+    normal = _cross(cx, cy)
+    area = _square(normal)
+    longest = (xx + yy) / 2 + np.sqrt(max(0.0, (xx + yy) ** 2 / 4 - area))
+    limit = tolerance * tolerance
+    off = _dot(left, normal) ** 2 / area if area > 0 else 0.0
+    return _square(left) <= limit * (xx + yy) / 2 and off * longest <= min(limit, 1.0) * area
 
 
 @njit(cache=True)
@@ -284,7 +342,8 @@ def agree(
     """Judge a flow by the addresses at its target (exact-motion 1.1, "occlusion").
 
     A pixel of j agrees when it shows the same owner and its address, carried to p + flow along the surface, is within
-    ``tolerance`` footprints (root mean square size of a pixel in address space) of the address sought. Returns
+    ``tolerance`` footprints (root mean square size of a pixel in address space) of the address sought, and no further
+    off the surface than the shorter side of a footprint. Returns
     ``(H, W)`` uint8: 3 where every pixel with a weight in a bilinear sample agrees, 1 where those that do have
     ``LEAST`` of the weight, else 0.
     """
