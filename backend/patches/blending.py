@@ -1,15 +1,24 @@
-"""Blending warped key frames: who counts where, and how outlines stay clean."""
+"""Blending warped frames: who counts where, windows of any length by a tree, and how outlines stay clean."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import cv2
 import numpy as np
 
+from ..motion.cache import Cache
+
 STEP = 0.02  # relative jump of the distance between neighbouring pixels that parts two surfaces
 WINDOW = 2  # px around an outline's pixel in which its two surfaces are looked up
 NOISE = 0.06  # colour difference (sRGB) of two surfaces below which coverage is read from their shapes alone
+TREE_CACHE = 1 << 30  # bytes of running sums kept
+
+Remap = Callable[[np.ndarray, int, int], np.ndarray]
+"""``remap(sums, source, target)``: sums ``(H, W, C + 1)`` of frame ``source``, as frame ``target`` sees them; linear.
+
+The last channel is the sum of the weights. Where ``target`` shows nothing that ``source`` does, all are 0.
+"""
 
 
 def shares(frame: int, keys: Iterable[int]) -> dict[int, float]:
@@ -23,6 +32,65 @@ def shares(frame: int, keys: Iterable[int]) -> dict[int, float]:
         return {key: float(gap == 0) for key, gap in distance.items()}
     total = sum(gap**-2 for gap in distance.values())
     return {key: gap**-2 / total for key, gap in distance.items()}
+
+
+class WindowBlend:
+    """The patch blending of DiffSynth: every frame the mean of the frames up to ``radius`` before and after it.
+
+    ``frame(k)`` is ``(H, W, C)``, k from 0 to ``count`` - 1. All are remapped to the frame itself, in O(log n) remaps
+    a frame by a tree for those before it and another for those after. What a pixel shows nowhere else stays as it is.
+    """
+
+    def __init__(self, frame: Callable[[int], np.ndarray], count: int, remap: Remap, radius: int) -> None:
+        last = count - 1
+        self._last, self._radius = last, radius
+        self._before = BlendTree(frame, remap)
+        self._after = BlendTree(lambda k: frame(last - k), lambda sums, i, j: remap(sums, last - i, last - j))
+
+    def __call__(self, k: int) -> np.ndarray:
+        """Return frame ``k`` blended, ``(H, W, C)``."""
+        mirrored = self._last - k
+        before = self._before.sums(max(0, k - self._radius), k)
+        after = self._after.sums(max(0, mirrored - self._radius), mirrored)
+        total = before + after - self._before.sums(k, k)
+        return total[..., :-1] / total[..., -1:]
+
+
+class BlendTree:
+    """Running sums of remapped frames: those of ``2^l`` frames in a node, each made once, of two nodes of ``2^(l-1)``.
+
+    DiffSynth's remapping table (arXiv 2308.03463, "approximate algorithm": from O(n²) to O(n log n) remaps). That
+    carries means and counts; sums of values and of weights make the same tree exact where remaps see only a part.
+    """
+
+    def __init__(self, frame: Callable[[int], np.ndarray], remap: Remap) -> None:
+        self._frame, self._remap = frame, remap
+        self._nodes: Cache[tuple[int, int], np.ndarray] = Cache(TREE_CACHE, self._join)
+
+    def sums(self, first: int, last: int) -> np.ndarray:
+        """Return the frames ``first`` to ``last`` as frame ``last`` sees them: sums ``(H, W, C + 1)``, weights last."""
+        total, end = self._leaf(last) * 0, last
+        while end >= first:
+            level = 0
+            while (end + 1) % (2 << level) == 0 and end + 1 - (2 << level) >= first:
+                level += 1
+            node = self._node(end, level)
+            total = total + (node if end == last else self._remap(node, end, last))
+            end -= 1 << level
+        return total
+
+    def _node(self, end: int, level: int) -> np.ndarray:
+        """Return the sums of the ``2^level`` frames up to ``end``, which is one less than a multiple of that."""
+        return self._nodes.get((end, level)) if level else self._leaf(end)
+
+    def _join(self, place: tuple[int, int]) -> np.ndarray:
+        end, level = place
+        middle = end - (1 << level - 1)
+        return self._node(end, level - 1) + self._remap(self._node(middle, level - 1), middle, end)
+
+    def _leaf(self, k: int) -> np.ndarray:
+        frame = self._frame(k)
+        return np.concatenate([frame, np.ones_like(frame[..., :1])], axis=-1)
 
 
 def faded(weights: Sequence[np.ndarray], radius: float) -> list[np.ndarray]:

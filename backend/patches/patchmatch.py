@@ -105,18 +105,48 @@ def synthesize(target: Exemplar, gap: np.ndarray, library: Library, start: np.nd
     """
     if not gap.any():
         return target.style
-    found, style = None, target.style
+    _, style = _search(target, gap, library, start, seed)
+    return np.where(gap[..., None], style, target.style)
+
+
+def matched(target: Exemplar, source: Exemplar, patch: int = 5, seed: int = 0) -> np.ndarray:
+    """Return which pixel of ``source`` each pixel of ``target`` looks most like, ``(H, W, 2)`` float32 x and y.
+
+    ``target`` needs no style: the source's, as the matches so far carry it over, should be coherent (DiffSynth's guided
+    patch matching). The search is global on the coarsest level.
+    """
+    everything = np.ones(target.labels.shape, bool)
+    unknown = np.full((*target.labels.shape, 3), -1, np.float32)
+    found, _ = _search(target, everything, Library([source], patch), unknown, seed)
+    return found[..., 1:]
+
+
+def vote(image: np.ndarray, field: np.ndarray, patch: int = 5) -> np.ndarray:
+    """Return ``image`` ``(H, W, C)`` carried by ``field`` ``(H, W, 2)`` of x and y, the mean of what patches bring.
+
+    Every pixel is covered by the patches found for the pixels around it; each brings the pixel of its own that lies
+    there. Only patches inside the picture count (DiffSynth divides by all, which darkens borders).
+    """
+    return _carried(np.ascontiguousarray(image), np.rint(field).astype(np.int64), patch // 2)
+
+
+def _search(
+    target: Exemplar, gap: np.ndarray, library: Library, start: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return where every pixel was found, as a start ``(H, W, 3)``, and the style that is painted by it."""
     start = _Grid(target, library, 0).allowed(start, gap)
-    for level in range(_coarsest(gap, start, library), -1, -1):
+    found, style = start, target.style
+    coarsest = _coarsest(gap, start, library)
+    for level in range(coarsest, -1, -1):
         grid = _Grid(target.halved(level), library, level)
         known = grid.places(_halved_start(start, level))
-        field = grid.random_places(seed) if found is None else grid.places(_doubled_start(found, grid.shape))
+        field = grid.random_places(seed) if level == coarsest else grid.places(_doubled_start(found, grid.shape))
         match = grid.match(np.flatnonzero(grid.padded(_halved_mask(gap, level), 0)), known)
-        reach = REACH if found is not None or level == 0 else max(grid.shape)
+        reach = max(grid.shape) if level == coarsest > 0 else REACH
         field = np.where(known >= 0, known, field)
         _paint(match, field, reach, seed)
         found, style = grid.start(field), grid.style(match)
-    return np.where(gap[..., None], style, target.style)
+    return found, style
 
 
 def _coarsest(gap: np.ndarray, start: np.ndarray, library: Library) -> int:
@@ -350,3 +380,23 @@ def _votes(match: _Match, field: np.ndarray) -> np.ndarray:
                 count += 1
         votes[i] /= count
     return votes
+
+
+@njit(cache=True)
+def _carried(image: np.ndarray, field: np.ndarray, radius: int) -> np.ndarray:
+    """Return the votes of the patches of a field ``(H, W, 2)`` int64 for ``image``, see :func:`vote`."""
+    height, width = field.shape[:2]
+    result = np.zeros_like(image)
+    for y in range(height):
+        for x in range(width):
+            count = 0
+            for dy in range(max(-radius, -y), min(radius + 1, height - y)):
+                for dx in range(max(-radius, -x), min(radius + 1, width - x)):
+                    row, column = field[y + dy, x + dx, 1] - dy, field[y + dy, x + dx, 0] - dx
+                    if 0 <= row < image.shape[0] and 0 <= column < image.shape[1]:
+                        count += 1
+                        for k in range(image.shape[2]):
+                            result[y, x, k] += image[row, column, k]
+            for k in range(image.shape[2]):
+                result[y, x, k] /= count  # not 0: the centre of the pixel's own patch is inside
+    return result

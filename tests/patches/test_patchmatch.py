@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from backend.patches.patchmatch import GUIDES, Exemplar, Library, extended, synthesize
+from backend.patches.patchmatch import GUIDES, Exemplar, Library, extended, matched, synthesize, vote
 
 SIZE = (48, 64)
 RNG = np.random.default_rng(11)
@@ -141,3 +141,22 @@ def test_motion_is_extended_from_the_nearest_pixel_of_the_same_object(gap):
     labels[20:24, 30:32] = 5
     found = extended(start, ~gap, labels, gap)
     assert (found[20:24, 30:32, 0] == -1).all()
+
+
+def test_a_whole_frame_is_matched_by_its_look_and_carried_by_votes():
+    guide, style = 10 * texture(4), texture(5)
+    moved, wanted = (np.roll(image, (9, -14), (0, 1)) for image in (guide, style))
+    field = matched(frame(np.zeros_like(style), moved), frame(style, guide), seed=1)
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    right = (field == np.dstack([x + 14, y - 9])).all(-1)
+    assert right[11:-2, 2:-16].mean() > 0.97
+    assert np.abs(vote(style, field) - wanted)[11:-2, 2:-16].mean() < 0.01
+
+
+def test_votes_are_means_that_no_border_darkens():
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    here = np.dstack([x, y]).astype(np.float32)
+    image = RNG.random((*SIZE, 4))
+    assert np.allclose(vote(image, here), image, atol=1e-12)
+    moved = np.clip(here + 7, 0, [SIZE[1] - 1, SIZE[0] - 1]).astype(np.float32)
+    assert np.allclose(vote(np.ones((*SIZE, 1)), moved), 1)
