@@ -13,6 +13,7 @@ from typing import Any
 
 from ..bridge.job import Job, write_json
 from ..shot.shot import Shot
+from .bench_core import core_overhead
 from .bench_measure import synthetic_table
 from .bench_methods import exemplar_cost
 from .bench_motion import chained_matches, pair_time, synthetic_motion, warp_errors
@@ -22,6 +23,7 @@ ON_A_SHOT: dict[str, tuple[Callable[[Job, Shot], Rows], ...]] = {
     "motion": (warp_errors, pair_time, chained_matches),
     "methods": (exemplar_cost,),
 }
+LONG_ON_A_SHOT: dict[str, tuple[Callable[[Job, Shot], Rows], ...]] = {"core": (core_overhead,)}
 SYNTHETIC: dict[str, tuple[Callable[[], Rows], ...]] = {
     "motion": (synthetic_motion,),
     "measure": (synthetic_table,),
@@ -31,7 +33,7 @@ SYNTHETIC: dict[str, tuple[Callable[[], Rows], ...]] = {
 def bench(
     folder: Path, target: Path | None = None, quick: bool = False, shots: Path | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Measure everything on the job in ``folder``, and, unless ``quick``, what needs no job on the synthetic shot.
+    """Measure everything on the job in ``folder``, and, unless ``quick``, what takes long or needs no job.
 
     ``shots`` is a folder of captured shots on which to measure the diffusion methods too.
     Returns ``{name: {"value", "unit", "bar", "holds"}}`` and writes that to ``target`` as JSON if one is given.
@@ -40,7 +42,7 @@ def bench(
     job = Job.open(folder)
     shot = Shot.open(job.shot_folder)
     found: Rows = {}
-    for area, functions in ON_A_SHOT.items():
+    for area, functions in (ON_A_SHOT if quick else ON_A_SHOT | LONG_ON_A_SHOT).items():
         for measure in functions:
             found |= {f"{area}: {name}": one for name, one in measure(job, shot).items()}
     for area, pure in () if quick else SYNTHETIC.items():

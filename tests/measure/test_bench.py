@@ -31,6 +31,7 @@ def test_a_goal_is_held_against_the_value():
 def test_rows_are_written_and_drawn(tmp_path, monkeypatch):
     job = make_job(tmp_path / "job", 3)
     monkeypatch.setattr(bench_module, "ON_A_SHOT", {"motion": (lambda job, shot: {"x": row(2.5, "px", at_most=1)},)})
+    monkeypatch.setattr(bench_module, "LONG_ON_A_SHOT", {})
     monkeypatch.setattr(bench_module, "SYNTHETIC", {"measure": (lambda: {"y": row(None, "s")},)})
     rows = bench(job.folder, tmp_path / "bench.json")
     assert json.loads((tmp_path / "bench.json").read_text()) == rows
