@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+ITERATIONS = 2000  # of conjugate gradients on one level, at most
+COARSEST = 8  # pixels of the shorter side at which going coarser ends
+
 
 def masked_gradients(images: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return the weighted mean of the images' gradients, counting no gradient that crosses a weight's edge to zero.
@@ -38,6 +41,78 @@ def screened(
         right_side = np.ascontiguousarray(image[..., channel] + k * divergence[..., channel], dtype)
         solution[..., channel] = _dct(_dct(right_side) / (1 + k * eigenvalues), inverse=True)
     return solution
+
+
+def seamless(
+    image: np.ndarray, gradient_x: np.ndarray, gradient_y: np.ndarray, inside: np.ndarray, tolerance: float = 1e-3
+) -> np.ndarray:
+    """Return ``image`` with the pixels ``inside`` ``(H, W)`` bool replaced by what fits the gradients there best.
+
+    The u that minimises ``‖∇u − g‖²`` and equals the image outside (Pérez, Gangnet and Blake, "Poisson Image Editing",
+    SIGGRAPH 2003, equations 3 and 4). A part of ``inside`` that nothing outside touches keeps its mean. Solved by
+    conjugate gradients from coarse to fine, until no residual is over ``tolerance`` times the largest curvature. Computed
+    in float64 if the image is, else in float32.
+    """
+    start = image if image.dtype == np.float64 else image.astype(np.float32)
+    wanted = _transposed_difference(gradient_x, axis=1) + _transposed_difference(gradient_y, axis=0)
+    found, within = _curvature(start), inside[..., None].astype(start.dtype)
+    goal = tolerance * max(np.abs(wanted).max(), np.abs(found).max())
+    correction = _correction(within * (wanted.astype(start.dtype) - found), within, goal)
+    for part in _untouched(inside):
+        correction[part] -= correction[part].mean(0)
+    return start + correction
+
+
+def _correction(residual: np.ndarray, within: np.ndarray, goal: float) -> np.ndarray:
+    """Return d, zero where ``within`` ``(H, W, 1)`` is, that meets ``DᵀD d = residual`` elsewhere to ``goal``.
+
+    It starts from the solution of the same equation on every second pixel, where long waves take few iterations.
+    """
+    solution = np.zeros_like(residual)
+    if min(residual.shape[:2]) > COARSEST:
+        solution = within * _finer(_correction(*_coarser(residual, within), goal), residual.shape)
+        residual = residual - within * _curvature(solution)
+    direction, before = np.zeros_like(residual), np.inf
+    for _ in range(ITERATIONS):
+        if np.abs(residual).max() <= goal:
+            break
+        now = np.square(residual).sum((0, 1))
+        direction = residual + now / before * direction
+        product = within * _curvature(direction)
+        length = now / np.maximum((direction * product).sum((0, 1)), np.finfo(residual.dtype).tiny)
+        solution += length * direction
+        residual = residual - length * product
+        before = np.maximum(now, np.finfo(residual.dtype).tiny)
+    return solution
+
+
+def _untouched(inside: np.ndarray) -> list[np.ndarray]:
+    """Return the connected parts of ``inside`` that no pixel outside is next to, as masks."""
+    count, labels = cv2.connectedComponents(inside.astype(np.uint8), connectivity=4)
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    touched = np.unique(labels[cv2.dilate((~inside).astype(np.uint8), cross) > 0])
+    return [labels == label for label in set(range(1, count)) - set(touched.tolist())]
+
+
+def _coarser(residual: np.ndarray, within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return both on pixels twice as wide, a wide one being inside where all of its pixels are."""
+    odd = [(0, side % 2) for side in within.shape[:2]]
+    parts = [np.pad(array, [*odd, (0, 0)]) for array in (residual, within)]
+    blocks = [part.reshape(part.shape[0] // 2, 2, part.shape[1] // 2, 2, -1) for part in parts]
+    wide = blocks[1].min((1, 3))
+    return wide * blocks[0].sum((1, 3)), wide
+
+
+def _finer(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return ``image`` on pixels half as wide, interpolated, cut to ``shape``."""
+    height, width, channels = image.shape
+    planes = [cv2.resize(image[..., c], (2 * width, 2 * height)) for c in range(channels)]
+    return np.stack(planes, axis=-1)[: shape[0], : shape[1]]
+
+
+def _curvature(image: np.ndarray) -> np.ndarray:
+    """DᵀD of an image ``(H, W, C)``: the negative Laplacian, borders free."""
+    return -cv2.Laplacian(image, -1, borderType=cv2.BORDER_REPLICATE).reshape(image.shape)
 
 
 def _mean_difference(images: Sequence[np.ndarray], weights: Sequence[np.ndarray], axis: int) -> np.ndarray:

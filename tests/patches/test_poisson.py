@@ -1,7 +1,8 @@
+import cv2
 import numpy as np
 import pytest
 
-from backend.patches.poisson import masked_gradients, screened
+from backend.patches.poisson import masked_gradients, screened, seamless
 
 RNG = np.random.default_rng(7)
 SIZES = [(36, 64), (35, 63), (36, 63)]
@@ -30,6 +31,17 @@ def test_solution_satisfies_the_normal_equations(size):
     u = screened(image, gx, gy, weight)
     gx[:, -1], gy[-1] = 0, 0
     assert np.abs(normal_equations(u, gx, gy, weight) - image).max() < 1e-9
+
+
+def test_solution_is_that_of_plain_least_squares():
+    height, width, weight = 9, 12, 2.0
+    image, gx, gy = RNG.random((3, height, width, 1))
+    eye = np.eye(height * width).reshape(-1, height, width)
+    rows = [eye] + [weight * np.diff(eye, axis=axis) for axis in (2, 1)]
+    goals = [image[..., 0], weight * gx[:, :-1, 0], weight * gy[:-1, :, 0]]
+    system = np.concatenate([row.reshape(len(eye), -1).T for row in rows])
+    fit = np.linalg.lstsq(system, np.concatenate([goal.ravel() for goal in goals]), rcond=None)[0]
+    assert np.abs(screened(image, gx, gy, weight)[..., 0].ravel() - fit).max() <= 2e-4
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -79,3 +91,51 @@ def test_a_seam_between_two_levels_dissolves():
     gradients = masked_gradients([ramp, ramp + 0.3], [left, 1 - left])
     assert np.abs(np.diff(pasted, axis=1)).max() > 0.3
     assert np.abs(np.diff(screened(pasted, *gradients, 6.0), axis=1)).max() < 0.03
+
+
+def blob(size):
+    """A region with islands, holes and parts at the border."""
+    wave = cv2.GaussianBlur(np.random.default_rng(3).random(size), (0, 0), 3)
+    return wave > np.median(wave)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_seamless_paste_fits_the_gradients_inside_and_leaves_the_rest(size):
+    image, gx, gy = RNG.random((3, *size, 3))
+    gx[:, -1], gy[-1] = 0, 0
+    inside = blob(size)
+    u = seamless(image, gx, gy, inside, tolerance=1e-12)
+    residual = normal_equations(u, gx, gy, 1.0) - u
+    assert np.abs(residual[inside]).max() <= 1e-10
+    assert np.array_equal(u[~inside], image[~inside])
+    assert seamless(image.astype(np.float32), gx, gy, inside).dtype == np.float32
+
+
+def test_a_brighter_source_leaves_a_seamless_paste_unchanged():
+    source, target = RNG.random((2, 36, 64, 3))
+    inside = np.zeros((36, 64), bool)
+    inside[8:28, 10:50] = True
+    gradients = [masked_gradients([source + offset], [np.ones((36, 64))]) for offset in (0, 0.3)]
+    started = [np.where(inside[..., None], source + offset, target) for offset in (0, 0.3)]
+    pastes = [seamless(image, *g, inside, 1e-13) for image, g in zip(started, gradients, strict=True)]
+    assert np.abs(pastes[0] - pastes[1]).max() <= 1e-9
+    assert np.abs(pastes[0] - target).max() > 0.05
+
+
+def test_without_gradients_a_seamless_paste_stays_between_the_values_around_it():
+    image = RNG.random((36, 64, 3))
+    inside = np.zeros((36, 64), bool)
+    inside[5:30, 6:60] = True
+    u = seamless(image, np.zeros_like(image), np.zeros_like(image), inside, 1e-12)
+    around = image[~inside]
+    assert around.min() <= u[inside].min() and u[inside].max() <= around.max()
+
+
+def test_a_seamless_paste_that_nothing_touches_keeps_its_mean_and_its_gradients():
+    image = RNG.random((36, 64, 3))
+    gx, gy = masked_gradients([image], [np.ones((36, 64))])
+    lifted = image + 0.2
+    everywhere = np.ones((36, 64), bool)
+    assert np.abs(seamless(lifted, gx, gy, everywhere) - lifted).max() < 1e-10
+    flat = np.broadcast_to(lifted.mean((0, 1)), lifted.shape).copy()
+    assert np.abs(seamless(flat, gx, gy, everywhere, 1e-12) - lifted).max() < 1e-8
