@@ -10,6 +10,7 @@ import numpy as np
 from .geometry import pixel_grid
 
 INTERPOLATION = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
+OCTAVES = 3  # of shrinking that are filtered
 REMAINDERS = ((), (1,), (1, 1), (3,))
 
 
@@ -34,3 +35,16 @@ def warp(
         warped[..., first : first + count] = np.asarray(sampled).reshape(*flow.shape[:2], -1)
         first += count
     return warped.reshape(*flow.shape[:2], *image.shape[2:])
+
+
+def gather(image: np.ndarray, flow: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Carry ``image`` ``(H, W, 3)`` along ``flow``, blurred first where ``scale`` ``(H, W)`` of its pixels fall on one.
+
+    Bicubic sampling alone would alias where a surface is now smaller than when it was painted.
+    """
+    result = warp(image, flow)
+    octaves = np.clip(np.log2(np.maximum(scale, 1)), 0, OCTAVES)
+    for octave in range(1, int(np.ceil(octaves.max() - 0.1)) + 1):
+        blurred = warp(cv2.GaussianBlur(image, (0, 0), 0.5 * 2**octave), flow)
+        result += np.clip(octaves - (octave - 1), 0, 1)[..., None] * (blurred - result)
+    return np.clip(result, 0, 1)
