@@ -54,6 +54,22 @@ def _contrast(image: np.ndarray, weight: np.ndarray, radius: float) -> np.ndarra
     return np.sqrt(np.maximum(local_mean(luma * luma, radius, weight) - local_mean(luma, radius, weight) ** 2, 0))
 
 
+def contrast_blend(images: Sequence[np.ndarray], weights: Sequence[np.ndarray], like: np.ndarray) -> np.ndarray:
+    """Return the weighted mean of images ``(H, W, C)`` with the mean and the contrast of ``like``, channel by channel.
+
+    The images are standardised, averaged by ``weights`` ``(H, W)``, which sum to 1, and scaled to the mean and the
+    standard deviation of ``like`` (Rerender A Video, section 4.3; Ghanem and Heitz's histogram-preserving blending,
+    simplified to two moments). A mean alone would be flatter than what it is made of.
+    """
+    mixed = sum(weight[..., None] * _standard(image) for weight, image in zip(weights, images, strict=True))
+    return _standard(mixed) * like.std((0, 1)) + like.mean((0, 1))
+
+
+def _standard(image: np.ndarray) -> np.ndarray:
+    """Return every channel of ``image`` with mean 0 and standard deviation 1; a constant one is 0."""
+    return (image - image.mean((0, 1))) / np.maximum(image.std((0, 1)), 1e-6)
+
+
 def contrast_ratio(painted: np.ndarray, source: np.ndarray, radius: float) -> float:
     """Return how much stronger light and shade are in a painting ``(H, W, 3)`` than in the frame it was painted over.
 
