@@ -9,7 +9,18 @@ import math
 import pytest
 
 from backend.bridge.errors import UserError
-from backend.bridge.settings import METHODS, Settings, from_json, from_keywords, groups, specs, to_json
+from backend.bridge.settings import (
+    METHODS,
+    Settings,
+    from_json,
+    from_keywords,
+    groups,
+    homes,
+    layer_name,
+    specs,
+    to_json,
+)
+from backend.bridge.settings.declaration import SECTIONS
 
 
 @pytest.mark.parametrize("method", [method[0] for method in METHODS])
@@ -64,3 +75,20 @@ def test_settings_cannot_change_under_a_run() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings().seed = 3  # type: ignore[misc]
     assert isinstance(Settings(method="framewise").chosen, groups()["framewise"])
+
+
+def test_every_setting_has_one_home_and_a_section() -> None:
+    for method, group in groups().items():
+        assert set(homes(group)) == set(specs(group))
+        for name, home in homes(group).items():
+            assert name in specs(home)
+            assert specs(group)[name][2].section in SECTIONS
+            shared = home is not group
+            assert (layer_name(home) == method) is not shared
+    assert len({homes(group)["prompt"] for group in groups().values() if "prompt" in homes(group)}) == 1
+
+
+def test_evaluations_are_those_of_the_steps_that_run() -> None:
+    assert from_keywords("exemplar").chosen.evaluations(24) == 0
+    assert from_keywords("framewise", steps=20, strength=0.6, guidance=7.5).chosen.evaluations(10) == 240
+    assert from_keywords("framewise", steps=4, strength=1.0, guidance=1.0).chosen.evaluations(10) == 40

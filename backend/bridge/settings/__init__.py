@@ -8,6 +8,8 @@ a file of their own.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
@@ -37,12 +39,14 @@ class Settings(Group):
         return getattr(self, self.method)
 
 
+@functools.cache
 def groups() -> dict[str, type[Group]]:
     """Return the settings dataclass of every method, by the method's identifier."""
     hints = get_type_hints(Settings)
     return {identifier: hints[identifier] for identifier, _, _ in METHODS}
 
 
+@functools.cache
 def specs(group: type[Group]) -> dict[str, tuple[type, Any, Spec]]:
     """Return ``{name: (type, default, Spec)}`` of a settings dataclass, in the order of declaration."""
     hints = get_type_hints(group)
@@ -51,6 +55,21 @@ def specs(group: type[Group]) -> dict[str, tuple[type, Any, Spec]]:
         for item in dataclasses.fields(group)  # type: ignore[arg-type]
         if "spec" in item.metadata
     }
+
+
+@functools.cache
+def homes(group: type[Group]) -> dict[str, type[Group]]:
+    """Return the class that declares each setting of ``group``, the group itself or one of its bases.
+
+    What methods inherit from the same base, such as the prompt, is one setting to the artist who changes the method.
+    """
+    layers = [layer for layer in group.__mro__ if issubclass(layer, Group)]
+    return {name: next(each for each in layers if name in inspect.get_annotations(each)) for name in specs(group)}
+
+
+def layer_name(layer: type[Group]) -> str:
+    """Return the identifier of a settings dataclass: "diffusion" of DiffusionSettings."""
+    return layer.__name__.removesuffix("Settings").lower()
 
 
 def from_keywords(method: str, **keywords: Any) -> Settings:

@@ -15,6 +15,7 @@ class Spec:
 
     ``low`` and ``high`` are inclusive limits in the setting's unit; ``soft_low`` and ``soft_high`` bound a slider.
     ``choices`` are ``(identifier, label, help)``. ``subtype`` is "" or one of "FILE_PATH", "DIR_PATH", "FACTOR".
+    ``section`` says in which of SECTIONS it is shown; "" is with the method itself.
     """
 
     help: str
@@ -26,6 +27,11 @@ class Spec:
     unit: str = ""
     choices: tuple[tuple[str, str, str], ...] = ()
     subtype: str = ""
+    section: str = ""
+
+
+SECTIONS = ("style", "motion", "", "advanced", "model", "control", "sampling")
+"""Where panels show settings: those of the look first, then of motion, of the method itself, and what is folded."""
 
 
 def setting(default: Any, label: str, help: str, **spec: Any) -> Any:
@@ -35,6 +41,10 @@ def setting(default: Any, label: str, help: str, **spec: Any) -> Any:
 
 class Group:
     """Base of the settings dataclasses: checks every value once, when an instance is made."""
+
+    def evaluations(self, _frames: int) -> int:
+        """Return about how many network evaluations a shot of so many frames takes; 0 where no network is used."""
+        return 0
 
     def __post_init__(self) -> None:
         """Check types, ranges and choices; raise UserError naming the first setting that is wrong."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from .declaration import Group, setting
@@ -24,41 +25,53 @@ class DiffusionSettings(Group):
         "", "Model",
         "Folder of a diffusers model or a .safetensors file, of Stable Diffusion 1.5, 2.1, XL or 3; empty for the "
         "starter that comes with Tempera",
-        subtype="DIR_PATH",
+        subtype="DIR_PATH", section="model",
     )
     base_model: str = setting(
-        "", "Base", "For a model in a single file: folder of any diffusers model of the same family", subtype="DIR_PATH"
+        "", "Base", "For a model in a single file: folder of any diffusers model of the same family",
+        subtype="DIR_PATH", section="model",
     )
     controlnet: str = setting(
-        "", "ControlNet", "Folder of a ControlNet that fits the model; empty for none", subtype="DIR_PATH"
+        "", "ControlNet", "Folder of a ControlNet that fits the model; empty for none", subtype="DIR_PATH",
+        section="control",
     )
-    control: str = setting("depth", "Control", "What guides the ControlNet", choices=CONTROLS)
+    control: str = setting("depth", "Control", "What guides the ControlNet", choices=CONTROLS, section="control")
     control_scale: float = setting(
-        1.0, "Control Weight", "How strictly the picture follows the control image", low=0.0, high=4.0, soft_high=2.0
+        1.0, "Control Weight", "How strictly the picture follows the control image", low=0.0, high=4.0, soft_high=2.0,
+        section="control",
     )
     controlnet_2: str = setting(
-        "", "Second ControlNet", "Folder of another ControlNet; empty for none", subtype="DIR_PATH"
+        "", "Second ControlNet", "Folder of another ControlNet; empty for none", subtype="DIR_PATH", section="control",
     )
-    control_2: str = setting("lines", "Second Control", "What guides the second ControlNet", choices=CONTROLS)
+    control_2: str = setting(
+        "lines", "Second Control", "What guides the second ControlNet", choices=CONTROLS, section="control",
+    )
     control_scale_2: float = setting(
         1.0, "Second Weight", "How strictly the picture follows the second control image",
-        low=0.0, high=4.0, soft_high=2.0,
+        low=0.0, high=4.0, soft_high=2.0, section="control",
     )
-    lora: str = setting("", "LoRA", "A LoRA file that fits the model; empty for none", subtype="FILE_PATH")
+    lora: str = setting(
+        "", "LoRA", "A LoRA file that fits the model; empty for none", subtype="FILE_PATH", section="model",
+    )
     lora_scale: float = setting(
         1.0, "LoRA Weight", "How much of the LoRA is added to the model",
-        low=-4.0, high=4.0, soft_low=0.0, soft_high=1.5,
+        low=-4.0, high=4.0, soft_low=0.0, soft_high=1.5, section="model",
     )
     style_adapter: str = setting(
         "", "Style Adapter", "An IP-Adapter file with its image_encoder folder beside it; empty for none",
-        subtype="FILE_PATH",
+        subtype="FILE_PATH", section="model",
     )
-    style_image: str = setting("", "Style Image", "The picture that the style adapter looks at", subtype="FILE_PATH")
+    style_image: str = setting(
+        "", "Style Image", "The picture that the style adapter looks at", subtype="FILE_PATH", section="style",
+    )
     style_scale: float = setting(
-        0.6, "Style Weight", "How much the style image counts beside the prompt", low=0.0, high=2.0, soft_high=1.0
+        0.6, "Style Weight", "How much the style image counts beside the prompt", low=0.0, high=2.0, soft_high=1.0,
+        section="style",
     )
-    prompt: str = setting("", "Prompt", "What the picture should look like, in words")
-    negative_prompt: str = setting("", "Negative Prompt", "What the picture should not look like, in words")
+    prompt: str = setting("", "Prompt", "What the picture should look like, in words", section="style")
+    negative_prompt: str = setting(
+        "", "Negative Prompt", "What the picture should not look like, in words", section="style",
+    )
     sampler: str = setting(
         "auto", "Sampler", "The way from noise to the picture",
         choices=(
@@ -69,16 +82,24 @@ class DiffusionSettings(Group):
             ("unipc", "UniPC", "Deterministic, second order: good at 10 to 20 steps"),
             ("lcm", "LCM", "For models and LoRAs distilled to 4 to 8 steps"),
         ),
+        section="sampling",
     )
-    steps: int = setting(20, "Steps", "Denoising steps: more is slower and cleaner", low=1, high=1000, soft_high=50)
+    steps: int = setting(
+        20, "Steps", "Denoising steps: more is slower and cleaner", low=1, high=1000, soft_high=50, section="sampling",
+    )
     guidance: float = setting(
         7.5, "Guidance", "How strictly the picture follows the prompt (classifier-free guidance scale)",
-        low=0.0, high=50.0, soft_low=1.0, soft_high=15.0,
+        low=0.0, high=50.0, soft_low=1.0, soft_high=15.0, section="sampling",
     )
     strength: float = setting(
         0.6, "Strength", "How far the picture may leave the render: 0 returns the render, 1 starts from noise",
-        low=0.0, high=1.0, subtype="FACTOR",
+        low=0.0, high=1.0, subtype="FACTOR", section="style",
     )
+
+    def evaluations(self, frames: int) -> int:
+        """Return how many evaluations ``frames`` take one by one: a step two, with the negative prompt's."""
+        steps = math.ceil(self.steps * self.strength)
+        return frames * steps * (2 if self.guidance > 1.0 else 1)
 
     @property
     def controls(self) -> tuple[tuple[str, str, float], ...]:
@@ -100,4 +121,5 @@ class MotionSettings(Group):
             ("exact", "Exact", "From the scene's render data; estimated where the shot is footage"),
             ("estimated", "Estimated", "From the pictures alone: repeated or blank areas drift; to compare with"),
         ),
+        section="motion",
     )
