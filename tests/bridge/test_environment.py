@@ -32,6 +32,8 @@ def test_the_preference_comes_first_and_the_checkout_last(tmp_path: Path, monkey
     checkout = make(tmp_path / "checkout" / ".venv-worker" / PYTHON)
     assert find_python("", None) == find_python("", tmp_path / "user") == checkout
     users = make(tmp_path / "user" / "environment" / PYTHON)
+    assert find_python("", tmp_path / "user") == checkout, "no marker: the install was not finished"
+    (tmp_path / "user" / "environment" / environment.MARKER).write_text('{"version": "1"}')
     assert find_python("", tmp_path / "user") == users
     variable = make(tmp_path / "variable")
     monkeypatch.setenv(environment.VARIABLE, str(variable))
@@ -52,8 +54,11 @@ def test_a_named_python_that_is_gone_is_told_not_passed_over(
         find_python("" if by_variable else gone, None)
 
 
-def test_no_python_at_all_says_where_to_choose_one(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="preferences"):
+def test_no_python_at_all_says_where_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"not installed\. Install it in Tempera's preferences"):
+        find_python("", tmp_path / "user")
+    make(tmp_path / "user" / "environment" / PYTHON)
+    with pytest.raises(UserError, match="was not finished"):
         find_python("", tmp_path / "user")
 
 

@@ -1,0 +1,255 @@
+"""The phases of an install, each of which can end at any instant and be done again.
+
+check -> tool -> environment -> download -> install -> verify -> the marker. Wheels that are here are not fetched again,
+and a whole environment is left as it is.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import VERSION
+from ..environment import MARKER, environment_in, marker, python_in
+from ..errors import UserError
+from .events import Progress
+from .fetch import checksum, disk_sentence, fetch, move
+from .lock import LOCKS, Lock, Wheel, pinned_uv, read_lock
+from .machine import Machine, accelerator_problem, folder_problem, machine_problem
+from .tool import Tool, find_tool, run
+
+LOG = "install.log"
+PARTS = ("environment", "wheels", "tools", "cache", "python", LOG)  # all that an install makes in its folder
+ROOT = Path(__file__).resolve().parents[3]  # the folder that holds ``backend``
+UNPACKED = 2.2  # bytes on the disk for each byte of a wheel, itself not counted
+
+Tell = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to install and where.
+
+    ``folder`` is Tempera's own and may hold anything else beside. ``wheelhouse`` is a folder of wheels that is looked
+    into first; unless ``online``, it is the only source. ``locks`` holds the lock files.
+    """
+
+    folder: Path
+    accelerator: str
+    wheelhouse: Path | None = None
+    online: bool = True
+    locks: Path = LOCKS
+
+    @property
+    def environment(self) -> Path:
+        """The environment to make."""
+        return environment_in(self.folder)
+
+    @property
+    def log(self) -> Path:
+        """Takes what the tools say."""
+        return self.folder / LOG
+
+
+def install(plan: Plan, machine: Machine, tell: Tell) -> None:
+    """Make the environment of ``plan``, or go on with it; UserError with one sentence where it cannot be.
+
+    ``tell`` hears of every phase that begins and of every megabyte.
+    """
+    lock = check(plan, machine, tell)
+    if marker(plan.environment).get("lock") == lock.digest:
+        return
+    tell(Progress("tool", note="Looking for uv"))
+    uv = pinned_uv(machine.platform, plan.locks)
+    tool = find_tool(
+        plan.folder, uv, plan.wheelhouse, plan.online,
+        lambda done: tell(Progress("tool", done, uv.size if uv else 0, "Fetching uv")),
+    )  # fmt: skip
+    python = make_environment(plan, tool, lock, tell)
+    wheels = gather(plan, lock.chosen(python), tell)
+    put_in(plan, tool, lock, wheels, tell)
+    verify(plan, lock, tell)
+    _finish(plan, lock, python)
+
+
+def check(plan: Plan, machine: Machine, tell: Tell) -> Lock:
+    """Return the lock for ``plan``; UserError where machine, folder or disk cannot take it."""
+    tell(Progress("check", note="Looking at this machine"))
+    problem = machine_problem(machine) or folder_problem(machine, plan.folder)
+    problem = problem or accelerator_problem(machine, plan.accelerator)
+    if problem:
+        raise UserError(problem)
+    lock = read_lock(machine.platform, plan.accelerator, plan.locks)
+    try:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        plan.log.touch()
+        free = shutil.disk_usage(plan.folder).free
+    except OSError as error:
+        raise UserError(
+            f"{plan.folder} cannot be written ({error.strerror or error}). Choose another folder, then try again."
+        ) from error
+    need = int((1 + UNPACKED) * lock.size(lock.pythons[0])) - _bytes_in(plan.folder)
+    if free < need:
+        raise UserError(
+            f"The disk of {plan.folder} has {free / 1e9:.1f} GB free, and {need / 1e9:.1f} GB are needed. Free some "
+            "space, or choose another folder, then try again."
+        )
+    return lock
+
+
+def make_environment(plan: Plan, tool: Tool, lock: Lock, tell: Tell) -> str:
+    """Make an empty environment, or keep one that was begun, and return the version of its Python ("3.12").
+
+    UserError where there is no Python that fits the lock, or the tool cannot make it.
+    """
+    tell(Progress("environment", note="Making an environment"))
+    commands = tool.make_commands(plan.environment, lock.pythons, plan.online)
+    if not commands:
+        raise UserError(
+            f"Blender's Python {'{}.{}'.format(*sys.version_info[:2])} is none that PyTorch fits, and uv, which brings "
+            "its own, could not be had. Connect to the network and try again, or put uv's wheel into the wheelhouse."
+        )
+    python = python_version(plan.environment)
+    trouble = ""
+    while python not in lock.pythons and commands:
+        trouble = run(commands.pop(0), plan.log, tool.variables())
+        python = python_version(plan.environment)
+    if python not in lock.pythons:
+        raise UserError(f"The environment cannot be made ({trouble[:300]}). Try again, or choose another folder.")
+    return python
+
+
+def python_version(environment: Path) -> str:
+    """Return the version of an environment's Python, such as "3.12"; "" where there is none that runs."""
+    code = "import sys; print('{}.{}'.format(*sys.version_info))"
+    command = [str(python_in(environment)), "-I", "-c", code]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def gather(plan: Plan, wheels: list[Wheel], tell: Tell) -> list[Path]:
+    """Return the files of ``wheels``, each checked: from the wheelhouse, from an earlier run, or fetched now.
+
+    UserError: one is not to be had, or is not what the lock says.
+    """
+    total, behind = sum(wheel.size for wheel in wheels), 0
+    files = []
+    for wheel in wheels:
+
+        def count(done: int, wheel: Wheel = wheel, behind: int = behind) -> None:
+            tell(Progress("download", behind + done, total, wheel.name))
+
+        count(0)
+        files.append(_wheel_file(plan, wheel, count))
+        behind += wheel.size
+    tell(Progress("download", total, total))
+    return files
+
+
+def _wheel_file(plan: Plan, wheel: Wheel, count: Callable[[int], None]) -> Path:
+    """Return the checked file of ``wheel``, fetched if it is nowhere here."""
+    own = plan.folder / "wheels" / wheel.file
+    lent = plan.wheelhouse / wheel.file if plan.wheelhouse else own
+    if lent != own and lent.is_file():
+        if checksum(lent) != wheel.sha256:
+            raise UserError(
+                f"{lent} is not the wheel that Tempera knows: its checksum differs. Put the right one there, from "
+                f"{wheel.url}"
+            )
+        return lent
+    if own.is_file() and checksum(own) == wheel.sha256:
+        return own
+    if not plan.online:
+        where = f"The wheelhouse {plan.wheelhouse}" if plan.wheelhouse else "Tempera's own folder"
+        raise UserError(f"{where} lacks {wheel.file}. Put it there, or allow online access, then try again.")
+    fetch(wheel.url, own, wheel.sha256, count)
+    return own
+
+
+def put_in(plan: Plan, tool: Tool, lock: Lock, wheels: list[Path], tell: Tell) -> None:
+    """Install the checked wheels without the network, then what only the lock's own index has."""
+    tell(Progress("install", note=f"Installing {len(wheels)} packages"))
+    listing = plan.folder / "wheels" / "requirements.txt"
+    try:
+        listing.parent.mkdir(exist_ok=True)
+        listing.write_text("".join(f"{file.absolute().as_uri()}\n" for file in wheels), encoding="utf-8")
+    except OSError as error:
+        raise UserError(disk_sentence(error, listing)) from error
+    _install(plan, tool, ["--no-index", "--no-deps", "-r", str(listing)], "the packages")
+    if lock.open:
+        tell(Progress("install", 0, lock.open_size, f"Fetching and installing {lock.open[0]}"))
+        local = ["--find-links", str(plan.wheelhouse)] if plan.wheelhouse else []
+        source = ["--index-url", lock.index] if plan.online else ["--no-index"]
+        _install(plan, tool, [*local, *source, *lock.open], lock.open[0])
+
+
+def _install(plan: Plan, tool: Tool, requirements: list[str], what: str) -> None:
+    trouble = run(tool.install_command(plan.environment, requirements), plan.log, tool.variables())
+    if not trouble:
+        return
+    if "No space left" in trouble or "os error 28" in trouble or "os error 112" in trouble:
+        raise UserError(disk_sentence(OSError(errno.ENOSPC, ""), plan.folder / LOG))
+    raise UserError(f"Installing {what} failed ({trouble[:300]}). Try again; if it stays so, press Repair.")
+
+
+def verify(plan: Plan, lock: Lock, tell: Tell) -> None:
+    """Let the environment's Python prove that it works; UserError with its last words where it does not."""
+    tell(Progress("verify", note="Importing everything and running two steps of a tiny model"))
+    python = python_in(plan.environment)
+    if not python.is_file():
+        raise UserError("The backend is not installed. Install it first.")
+    trouble = run([str(python), "-s", *lock.proof], plan.log, Tool(plan.folder, None).variables(), ROOT)
+    if trouble:
+        raise UserError(f"The backend does not work ({trouble[:300]}). Press Repair, or pass on the report.")
+
+
+def _finish(plan: Plan, lock: Lock, python: str) -> None:
+    """Write the marker, and give back the disk space of what is no longer needed."""
+    noted = {"version": VERSION, "accelerator": plan.accelerator, "python": python, "lock": lock.digest}
+    temporary = plan.environment / (MARKER + ".part")
+    temporary.write_text(json.dumps(noted), encoding="utf-8")
+    move(temporary, plan.environment / MARKER)
+    for part in ("wheels", "cache"):
+        shutil.rmtree(plan.folder / part, ignore_errors=True)
+
+
+def repair(plan: Plan, machine: Machine, tell: Tell) -> None:
+    """Make the environment anew; wheels that are here already are used again."""
+    check(plan, machine, tell)
+    remove(plan.folder, ("environment",))
+    install(plan, machine, tell)
+
+
+def remove(folder: Path, parts: tuple[str, ...] = PARTS) -> list[str]:
+    """Remove what an install made in ``folder``, the marker first, and return the names of what else is in there.
+
+    UserError where something is held by another program; removing can then be tried again.
+    """
+    for part in parts:
+        path = folder / part
+        try:
+            if path.is_dir():
+                (path / MARKER).unlink(missing_ok=True)
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"{error.filename or path} cannot be removed ({error.strerror or error}). Close what uses it, a running "
+                "job or a virus scanner, then try again."
+            ) from error
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def _bytes_in(folder: Path) -> int:
+    """Return the size of what an install has made in ``folder`` so far."""
+    files = [path for part in PARTS for path in (folder / part).rglob("*")]
+    return sum(path.stat().st_size for path in files if path.is_file() and not path.is_symlink())
