@@ -11,7 +11,7 @@ processors (IP-Adapter), and the projections are called as modules, so that LoRA
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -103,22 +103,25 @@ class TokenBank:
         self._tokens: dict[tuple[str, float, int], dict[int, tuple[Tensor, Tensor]]] = {}
 
     def put(self, layer: str, call: Call, inputs: Tensor, outputs: Tensor) -> None:
-        """Keep one layer's tokens (S * F, n, c) of one call."""
-        rows = zip(inputs.to(self._device or inputs.device), outputs.to(self._device or outputs.device), strict=True)
+        """Keep one layer's tokens (S * F, n, c) of one call, each frame's by themselves."""
+        device = self._device or inputs.device
+        rows = zip(inputs, outputs, strict=True)
         for stream in call.streams:
             frames = self._tokens.setdefault((layer, call.timestep, stream), {})
             for frame in call.frames:
-                frames[frame] = next(rows)
+                before, after = next(rows)
+                frames[frame] = before.to(device, copy=True), after.to(device, copy=True)
 
     @property
     def frames(self) -> tuple[int, ...]:
         """The recorded frames, in the order of recording."""
         return tuple(next(iter(self._tokens.values()), {}))
 
-    def rows(self, layer: str, call: Call) -> Tensor:
-        """Return what went into a layer in the streams of ``call``, of all recorded frames: (S, F, n, c)."""
-        streams = [self._frames(layer, call.timestep, stream).values() for stream in call.streams]
-        return torch.stack([torch.stack([inputs for inputs, _ in frames]) for frames in streams])
+    def recorded(self, layer: str, call: Call) -> tuple[tuple[int, ...], Tensor]:
+        """Return the frames recorded of a layer, and what went into it in the streams of ``call``, (S, F, n, c)."""
+        streams = [self._frames(layer, call.timestep, stream) for stream in call.streams]
+        inputs = [torch.stack([before for before, _ in frames.values()]) for frames in streams]
+        return tuple(streams[0]), torch.stack(inputs)
 
     def inputs(self, layer: str, timestep: float, stream: int) -> Tensor:
         """Return what went into a layer, of all frames in the order of recording, one after another: (F * n, c)."""
@@ -132,12 +135,11 @@ class TokenBank:
         """Return what came out of a layer for one frame, (n, c)."""
         return self._frames(layer, timestep, stream)[frame][1]
 
-    def keep_only(self, frames: Sequence[int]) -> None:
-        """Forget all frames but these; their tokens are copied out of those of the calls they were recorded in."""
+    def keep_only(self, frames: Collection[int]) -> None:
+        """Let go of the tokens of all frames but these."""
         for known in self._tokens.values():
-            kept = {frame: (known[frame][0].clone(), known[frame][1].clone()) for frame in frames}
-            known.clear()
-            known.update(kept)
+            for frame in [frame for frame in known if frame not in frames]:
+                del known[frame]
 
     @property
     def bytes(self) -> int:
@@ -181,7 +183,7 @@ class AttentionControl:
     """
 
     def __init__(self, network: Any) -> None:
-        self._network = network
+        self.network = network
         self._mode: tuple[str, Mode] | None = None
         self._bank: tuple[str, TokenBank] | None = None
         self.call: Call | None = None
@@ -189,16 +191,16 @@ class AttentionControl:
 
     def install(self) -> None:
         """Put a controlled processor on every self-attention layer; what is there is kept for plain attention."""
-        for name, processor in self._network.attn_processors.items():
+        for name, processor in self.network.attn_processors.items():
             layer = name.removesuffix(".processor")
             if layer.endswith("attn1") and not isinstance(processor, _Processor):
-                self._network.get_submodule(layer).set_processor(_Processor(layer, self, processor))
+                self.network.get_submodule(layer).set_processor(_Processor(layer, self, processor))
 
     def remove(self) -> None:
         """Put the plain processors back: IP-Adapter's loader makes new ones of whatever class it finds."""
-        for name, processor in self._network.attn_processors.items():
+        for name, processor in self.network.attn_processors.items():
             if isinstance(processor, _Processor):
-                self._network.get_submodule(name.removesuffix(".processor")).set_processor(processor.plain)
+                self.network.get_submodule(name.removesuffix(".processor")).set_processor(processor.plain)
 
     @contextmanager
     def record(self, bank: TokenBank, layers: str = "") -> Iterator[None]:
@@ -244,15 +246,14 @@ class AttentionControl:
 
         def mode(layer: str, attn: Any, tokens: Tensor, call: Call) -> Tensor:
             rows = tokens.unflatten(0, (len(call.streams), len(call.frames)))
-            others = rows[:, :0] if beside is None else beside.rows(layer, call).to(rows)
-            frames = (*call.frames, *(() if beside is None else beside.frames))
-            values = torch.cat([rows, others], dim=1)
+            others, known = ((), rows[:, :0]) if beside is None else beside.recorded(layer, call)
+            frames, values = (*call.frames, *others), torch.cat([rows, known.to(rows)], dim=1)
             keys = values if structure is None else structure.asking(layer, values, call.timestep, frames)
             out = torch.empty_like(rows)
             chosen = {frame: tuple(groups[frame]) if groups else call.frames for frame in call.frames}
             for group in dict.fromkeys(chosen.values()):
                 askers = [row for row, frame in enumerate(call.frames) if chosen[frame] == group]
-                seen = [frames.index(frame) for frame in (*group, *frames[len(call.frames) :])]
+                seen = [frames.index(frame) for frame in (*group, *others)]
                 there = keys[:, seen].flatten(1, 2), values[:, seen].flatten(1, 2)
                 found = _attention(attn, keys[:, askers].flatten(1, 2), *there)
                 out[:, askers] = found.unflatten(1, (len(askers), -1))
@@ -301,14 +302,15 @@ class AttentionControl:
         """Return what a layer puts out under control, or None where it is to do what it always did."""
         if self._mode is None or self._mode[0] not in layer:
             return None
-        return self._mode[1](layer, attn, tokens, self._known_call())
+        return self._mode[1](layer, attn, tokens, self.known_call())
 
     def keep(self, layer: str, inputs: Tensor, outputs: Tensor) -> None:
         """Record a layer's tokens, where a block asks for it."""
         if self._bank is not None and self._bank[0] in layer:
-            self._bank[1].put(layer, self._known_call(), inputs, outputs)
+            self._bank[1].put(layer, self.known_call(), inputs, outputs)
 
-    def _known_call(self) -> Call:
+    def known_call(self) -> Call:
+        """Return what goes through the network right now; RuntimeError where nobody said."""
         if self.call is None:
             raise RuntimeError("the network was called without saying for which frames: use a Denoiser")
         return self.call

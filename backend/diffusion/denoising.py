@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -11,6 +12,14 @@ from .attention import Call
 from .conditioning import Condition, Text
 from .protocol import Model
 from .sampling import Sampler
+
+
+class Conditions(Protocol):
+    """The conditions of frames, by their numbers: a dictionary, or what makes them when asked for."""
+
+    def __getitem__(self, frame: int, /) -> Condition:
+        """Return the condition of ``frame``."""
+        ...
 
 
 class Denoiser:
@@ -22,7 +31,7 @@ class Denoiser:
     """
 
     def __init__(
-        self, model: Model, sampler: Sampler, conditions: Mapping[int, Condition], guidance: float, batch: int = 1
+        self, model: Model, sampler: Sampler, conditions: Conditions, guidance: float, batch: int = 1
     ) -> None:
         self._model, self._sampler, self._conditions = model, sampler, conditions
         self._guidance, self._batch = guidance, batch

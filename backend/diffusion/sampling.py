@@ -59,19 +59,27 @@ class Sampler:
 
     ``strength`` in [0, 1], for all frames or one for each, is the share of the ``steps`` that is run (SDEdit: Meng et
     al. 2022): 1 starts from pure noise, 0 runs none; between them at least one. A frame of lower strength than others
-    waits, as its own noised picture, until its turn comes. The scheduler is used up by the run.
+    waits, as its own noised picture, until its turn comes. The scheduler is used up by the run. Of a DDIM scheduler
+    ``steps`` may be the timesteps themselves, falling, to predict at; such a run is not advanced.
     """
 
     def __init__(
-        self, scheduler: Any, steps: int, strength: float | Sequence[float] = 1.0, device: torch.device | str = "cpu"
+        self,
+        scheduler: Any,
+        steps: int | Sequence[int],
+        strength: float | Sequence[float] = 1.0,
+        device: torch.device | str = "cpu",
     ) -> None:
         self._scheduler = scheduler
+        count = steps if isinstance(steps, int) else len(steps)
         try:
-            scheduler.set_timesteps(steps, device=device)
+            scheduler.set_timesteps(count, device=device)
         except ValueError as error:
-            raise UserError(f"The sampler cannot run {steps} steps ({error}). Choose another number.") from error
+            raise UserError(f"The sampler cannot run {count} steps ({error}). Choose another number.") from error
+        if not isinstance(steps, int):
+            scheduler.timesteps = torch.tensor(steps, device=device)
         strengths = [strength] if isinstance(strength, int | float) else list(strength)
-        firsts = [_first(scheduler, steps, share) for share in strengths]
+        firsts = [_first(scheduler, count, share) for share in strengths]
         begin = min(firsts)
         self._waits = [first - begin for first in firsts]
         if hasattr(scheduler, "set_begin_index"):
@@ -239,7 +247,7 @@ def mixed(seed: int, *numbers: int) -> int:
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def fuse_noised(x: Tensor, noise: Tensor, target: Tensor, weight: Tensor, inner: float = 1.0) -> Tensor:
+def fuse_noised(x: Tensor, noise: Tensor, target: Tensor, weight: Tensor, inner: float | Tensor = 1.0) -> Tensor:
     """Blend a noised ``target`` into the state ``x`` by ``weight`` in [0, 1] and keep the noise's strength.
 
     ``noise`` is the part of ``x`` that is noise, S eps. A plain blend of two independent noises is weaker than either
