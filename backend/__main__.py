@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.metadata
 import platform
 import sys
@@ -16,6 +17,7 @@ PACKAGES = (
     "torch", "diffusers", "transformers", "safetensors", "opencv-python-headless", "OpenEXR", "numba", "numpy",
     "pillow", "peft",
 )  # fmt: skip
+MODULES = ("torch", "diffusers", "transformers", "safetensors", "cv2", "OpenEXR", "numba", "numpy", "PIL", "peft")
 
 
 def main(arguments: list[str]) -> int:
@@ -41,7 +43,8 @@ def _parser() -> argparse.ArgumentParser:
         return found
 
     command("worker", _serve, "answer requests on standard input (Blender starts this)")
-    command("doctor", _doctor, "say what this Python has and what is missing")
+    doctor = command("doctor", _doctor, "say what this Python has and what is missing")
+    doctor.add_argument("--trial", action="store_true", help="also run two steps of a tiny random model")
     run = command("run", _run, "work on a job folder, or go on with one, until it is done")
     measure = command("measure", _measure, "measure a finished job: consistency, detail, and heat maps of both")
     measure.add_argument("--against", type=Path, help="a job of the same shot, stylized frame by frame")
@@ -120,8 +123,8 @@ def _bench(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _doctor(_chosen: argparse.Namespace) -> int:
-    """Say what this Python is and which of the worker's packages it has; 1 when one is missing."""
+def _doctor(chosen: argparse.Namespace) -> int:
+    """Say what this Python is and which of the worker's packages it has; 1 when one is missing or none work."""
     sys.stdout.write(f"Tempera worker {VERSION}, Python {platform.python_version()} on {platform.platform()}\n")
     missing = []
     for package in PACKAGES:
@@ -133,14 +136,32 @@ def _doctor(_chosen: argparse.Namespace) -> int:
         sys.stdout.write(f"  {package:<24} {version}\n")
     if missing:
         sys.stdout.write(
-            f"Missing: {', '.join(missing)}. Install them into this Python with pip, or choose another Python in "
-            "Tempera's preferences.\n"
+            f"Missing: {', '.join(missing)}. Install the backend in Tempera's preferences, or choose another Python "
+            "there.\n"
         )
         return 1
     from .worker import device
 
     sys.stdout.write(f"  computes on {device()}\n")
+    if chosen.trial:
+        _import_all()
+        from .diffusion.trial import run_trial
+
+        trial = run_trial()
+        sys.stdout.write(
+            f"  two steps of a tiny model: {trial.seconds:.1f} s on {trial.device} in {trial.numbers}\n"
+        )
     return 0
+
+
+def _import_all() -> None:
+    """Import every package once: one may be there and yet not load (a library, a driver)."""
+    for module in MODULES:
+        try:
+            importlib.import_module(module)
+        except (ImportError, OSError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise UserError(f"{module} does not load ({reason}). Repair the backend in the preferences.") from error
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def accelerators(platform: str, folder: Path = LOCKS) -> list[str]:
 
 
 def _parsed(plain: dict[str, Any], digest: str) -> Lock:
-    tuples = {name: tuple(plain[name]) for name in ("pythons", "open", "proof") if name in plain}
+    tuples: dict[str, Any] = {name: tuple(plain[name]) for name in ("pythons", "open", "proof") if name in plain}
     wheels = tuple(Wheel(**wheel) for wheel in plain["wheels"])
     others = {name: plain[name] for name in ("label", "index", "open_size") if name in plain}
     return Lock(wheels=wheels, digest=digest, **tuples, **others)

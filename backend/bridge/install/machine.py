@@ -172,7 +172,8 @@ def nvidia_gpus() -> tuple[Gpu, ...]:
 def _pair(version: str) -> tuple[int, int]:
     """Return the first two numbers of a version, (0, 0) where it has none."""
     numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
-    return (*numbers, 0, 0)[:2]
+    major, minor = (*numbers, 0, 0)[:2]
+    return major, minor
 
 
 def _dotted(version: tuple[int, ...]) -> str:

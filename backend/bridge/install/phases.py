@@ -243,8 +243,8 @@ def remove(folder: Path, parts: tuple[str, ...] = PARTS) -> list[str]:
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise UserError(
-                f"{error.filename or path} cannot be removed ({error.strerror or error}). Close what uses it, a running "
-                "job or a virus scanner, then try again."
+                f"{error.filename or path} cannot be removed ({error.strerror or error}). Close what uses it (a "
+                "running job, a virus scanner), then try again."
             ) from error
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
