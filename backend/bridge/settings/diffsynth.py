@@ -1,0 +1,32 @@
+"""The settings of DiffSynth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .declaration import setting
+from .deflicker import BlendSettings
+from .diffusion import DiffusionSettings, MotionSettings
+
+
+@dataclass(frozen=True)
+class DiffsynthSettings(BlendSettings, MotionSettings, DiffusionSettings):
+    """All frames denoised side by side, and deflickered as pictures on the way."""
+
+    deflicker_steps: int = setting(
+        4, "Deflicker Steps", "At how many of the steps, evenly spread, the frames are deflickered; 0 for none",
+        low=0, high=1000, soft_high=20,
+    )
+    finish: bool = setting(True, "Deflicker Result", "Deflicker the finished frames once more")
+    attention: bool = setting(
+        True, "Look Across Frames", "Let every frame look at the first and the previous one while it is painted",
+        section="advanced",
+    )
+    noise: str = setting(
+        "auto", "Noise", "Which noise the frames start from",
+        choices=(
+            ("auto", "Automatic", "Anchored where there is render data, else shared"),
+            ("shared", "Shared", "The same noise in every frame: steadier, but it sticks to the screen"),
+            ("anchored", "Anchored", "Noise that sticks to the surfaces; needs render data"),
+        ),
+    )
