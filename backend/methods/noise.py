@@ -29,7 +29,7 @@ class RunNoise:
                 raise UserError("Footage has no surfaces to anchor noise to. Choose shared noise.")
             book, stability = shot.motion.book, shot.motion.stability
             pages = shot.info.data_frames
-            self._anchored = AnchoredNoise(lambda f: book.page(f, stability.systems(f)), pages, seed, factor)
+            self._anchored = AnchoredNoise(lambda f: book.page(f, stability.systems(f, f)), pages, seed, factor)
 
     def of(self, frames: Sequence[int], shape: Sequence[int]) -> Noise:
         """Return the noise of ``frames`` together, each of ``shape`` (C, h, w)."""

@@ -10,7 +10,7 @@ from .addresses import AddressBook, System
 from .cache import Cache
 from .correspondence import Correspondence, chain, checked, identity, nothing
 from .geometry import SceneGeometry
-from .stability import Stability
+from .stability import DRIFT, Stability
 from .vectors import neighbour_flow
 
 CACHE = 512 << 20  # bytes of correspondences kept, and half as many of chained ones
@@ -19,9 +19,9 @@ CACHE = 512 << 20  # bytes of correspondences kept, and half as many of chained 
 class ExactMotion:
     """Motion of a rendered scene, from its data layer, cameras and object matrices.
 
-    Neighbours are joined by the Vector pass. Over longer gaps rigid objects and the sky are pushed by matrices,
-    deforming ones looked up by their surface address, and only what has no stable address is chained. A point is
-    visible where the target shows its address.
+    Rigid objects and the sky are pushed by matrices, the rest is looked up by surface address; neighbours are joined by
+    the Vector pass where nothing speaks against it. Only what has no stable address is chained. A point is visible
+    where the target shows its address.
     """
 
     def __init__(self, scene: SceneGeometry) -> None:
@@ -38,7 +38,7 @@ class ExactMotion:
 
     def describe(self) -> dict[str, Any]:
         """Say where each object's motion comes from, and why where it is not the best source."""
-        return {"source": "exact", "vector": self.stability.vector_reason, "objects": self.stability.describe()}
+        return {"source": "exact", "vector": self.stability.describe_vector(), "objects": self.stability.describe()}
 
     def _pair(self, key: tuple[int, int]) -> Correspondence:
         i, j = key
@@ -46,12 +46,14 @@ class ExactMotion:
             return identity(self.scene.size)
         if not self.scene.same_take(i, j):
             return nothing(self.scene.size)
-        systems = self.stability.systems(i)
+        systems = self.stability.systems(i, j)
         owner = self.book.page(i, systems).owner
         flow = self.book.flow(i, j, systems)
-        if abs(i - j) == 1 and not self.stability.vector_reason:
-            vector = neighbour_flow(self.scene.layer(i), j - i)
-            better = (owner >= 0) & ~self.stability.changing[owner] & np.isfinite(vector).all(-1)
+        if abs(i - j) == 1:
+            vector = self._vector(i, j, flow, systems)
+            # Both are exact, but only the Vector pass can be wrong; of a face seen edge-on it is the finer one.
+            better = (systems != System.MATRICES)[owner] | (np.abs(vector - flow).max(-1) <= DRIFT[0])
+            better &= (owner >= 0) & ~self.stability.changing[owner] & np.isfinite(vector).all(-1)
             flow[better] = vector[better]
         valid, strict = self.book.agreement(i, j, flow, systems)
         found = Correspondence(np.nan_to_num(flow), valid.astype(np.float32), strict)
@@ -73,5 +75,14 @@ class ExactMotion:
 
     def _step(self, key: tuple[int, int]) -> Correspondence:
         i, j = key
-        there, back = neighbour_flow(self.scene.layer(i), j - i), neighbour_flow(self.scene.layer(j), i - j)
-        return checked(there, back, *(self.book.page(f, self.stability.systems(f)).owner for f in (i, j)))
+        systems = self.stability.systems(i, j)
+        owners = (self.book.page(frame, systems).owner for frame in (i, j))
+        flows = (self._vector(a, b, self.book.flow(a, b, systems), systems) for a, b in ((i, j), (j, i)))
+        return checked(*flows, *owners)
+
+    def _vector(self, i: int, j: int, flow: np.ndarray, systems: np.ndarray) -> np.ndarray:
+        """Return the Vector pass between neighbours as a flow, NaN where ``flow`` (by ``systems``) shows it wrong."""
+        vector = neighbour_flow(self.scene.layer(i), j - i)
+        if self.stability.vector_reason or self.stability.contradicted(i, j, flow, systems):
+            vector[:] = np.nan
+        return vector

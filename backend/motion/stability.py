@@ -1,13 +1,16 @@
 """Which coordinate stays on each object's surface: the self-check of the address book (exact-motion 1.1).
 
 A coordinate that slides or repeats would give confident nonsense, so every object's is compared with the Vector pass
-on a few neighbouring frames, and an object that disagrees falls back to the next coordinate that does not.
+on a few neighbouring frames and on those that are asked for, and an object that disagrees falls back to the next
+coordinate that does not.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from functools import cached_property
+from itertools import repeat
 
 import numpy as np
 
@@ -17,13 +20,15 @@ from .correspondence import Correspondence, checked
 from .geometry import SceneGeometry, SceneObject
 from .vectors import neighbour_flow
 
-SAMPLE = 4  # pairs of neighbours that every object is checked on, fewer
-BUDGET = 4 << 20  # where they would be more pixels than this
+SAMPLE = 4  # pairs of neighbours that every object is checked on, and about as many on the way between two frames;
+BUDGET = 4 << 20  # fewer where they would be more pixels than this
 VECTORS_CACHE = 256 << 20  # bytes of checked Vector passes kept
 ENOUGH = 16  # pixels that a verdict needs
 SLIDE = 0.5, 0.01  # px, and the share of pixels that may be further off
+CHANCE = 2  # px that may be, however few there are
 DRIFT = 0.05, 0.5  # the same for a slide that is slow and steady
 SURE = 0.3  # footprints within which an address confirms where matrices push it
+CONTRADICTS = "contradicts all that is known of the objects: this Blender writes it wrong"
 NAMES = {
     System.MATRICES: "object matrices",
     System.GENERATED: "Generated coordinates",
@@ -32,6 +37,13 @@ NAMES = {
     System.VECTORS: "chained motion vectors",
     System.UNKNOWN: "nothing",
 }
+
+
+def disagrees(counts: np.ndarray) -> np.ndarray:
+    """Judge ``counts`` ``(3, owners)`` of pixels (compared, beyond ``SLIDE``, beyond ``DRIFT``), ``(owners,)`` bool."""
+    compared, sliding, drifting = counts
+    off = (sliding > SLIDE[1] * compared + CHANCE) | (drifting > DRIFT[1] * compared)
+    return (compared >= ENOUGH) & off
 
 
 class Stability:
@@ -46,11 +58,12 @@ class Stability:
         self.unfit[-2:] = True
         self.projective = all(camera.kind in ("PERSP", "ORTHO") for camera in scene.cameras.values())
         self._counts: Cache[tuple[int, bytes], np.ndarray] = Cache(16 << 20, self._count)
-        self._choices: dict[frozenset[int], np.ndarray] = {}
+        self._chosen: set[bytes] = set()
+        self._wrong: set[int] = set()
         self._vectors: Cache[tuple[int, int], Correspondence] = Cache(VECTORS_CACHE, self._vector)
         starts = [f for f in scene.frames[:-1] if scene.same_take(f, f + 1)]
-        pairs = min(SAMPLE, max(1, BUDGET // (scene.size[0] * scene.size[1])), len(starts))
-        picked = np.unique(np.linspace(0, len(starts) - 1, pairs).round().astype(int))
+        self.stops = min(SAMPLE, max(1, BUDGET // (scene.size[0] * scene.size[1])))
+        picked = np.unique(np.linspace(0, len(starts) - 1, min(self.stops, len(starts))).round().astype(int))
         self.sample = frozenset(starts[k] for k in picked)
 
     @cached_property
@@ -60,54 +73,87 @@ class Stability:
 
     @cached_property
     def vector_reason(self) -> str:
-        """Why the Vector pass is not used, empty if it is.
+        """Why the Vector pass is not used at all, empty if it is.
 
-        Some Blender versions write it wrong for orthographic cameras, animated lenses or sensor shifts. It is wrong
-        where two coordinates that know nothing of one another agree against it: matrices and Generated coordinates of
-        rigid objects, Generated coordinates and rest positions of the others.
+        Some Blender versions write it wrong for orthographic cameras, animated lenses or sensor shifts.
         """
-        if self.scene.vector_reason or not self.sample:
+        if self.scene.vector_reason:
             return self.scene.vector_reason
-        first = np.array([order[0] for order in self._orders(trusted=True)], np.int8)
-        second = np.where(first == System.MATRICES, System.GENERATED, System.REST).astype(np.int8)
-        second[self.unfit | (first >= System.REST)] = System.UNKNOWN
-        for f in sorted(self.sample):
-            flow = self.book.flow(f, f + 1, first)
-            _, sure = self.book.agreement(f, f + 1, flow, second, SURE)
-            difference = np.abs(flow - self._vectors.get((f, f + 1)).flow).max(-1)
-            if sure.sum() >= ENOUGH and not (difference[sure] <= SLIDE[0]).mean() > 0.5:
-                return "The Vector pass contradicts all that is known of the objects: this Blender writes it wrong."
-        return ""
+        systems = np.array([order[0] for order in self._orders(trusted=True)], np.int8)
+        systems[self.unfit] = System.UNKNOWN
+        pairs = ((f, f + 1) for f in sorted(self.sample))
+        wrong = any(self.contradicted(i, j, self.book.flow(i, j, systems), systems) for i, j in pairs)
+        return f"The Vector pass {CONTRADICTS}." if wrong else ""
+
+    def contradicted(self, i: int, j: int, flow: np.ndarray, systems: np.ndarray) -> bool:
+        """Tell whether the Vector pass between neighbours ``i`` and ``j`` is wrong, given the ``flow`` by ``systems``.
+
+        It is where most of it disagrees, also where two coordinates that know nothing of one another agree against it:
+        matrices and Generated coordinates of rigid objects, Generated coordinates and rest positions of the others.
+        """
+        difference = np.abs(flow - neighbour_flow(self.scene.layer(i), j - i)).max(-1)
+        known = np.isfinite(difference)
+        if known.sum() < ENOUGH or (difference[known] <= SLIDE[0]).mean() > 0.5:
+            return False
+        second = np.full_like(systems, System.UNKNOWN)
+        second[(systems == System.MATRICES) & ~self.unfit] = System.GENERATED
+        second[(systems == System.GENERATED) & ~self.unfit] = System.REST
+        _, sure = self.book.agreement(i, j, flow, second, SURE)
+        told = sure & known
+        wrong = bool(told.sum() >= ENOUGH and (difference[told] <= SLIDE[0]).mean() <= 0.5)
+        if wrong:
+            self._wrong.add(min(i, j))
+        return wrong
 
     @cached_property
     def alone(self) -> np.ndarray:
         """Owners ``(owners,)`` bool of which the Vector pass proves nothing."""
         return self.changing | bool(self.vector_reason)
 
-    def systems(self, frame: int) -> np.ndarray:
-        """Return the coordinate of every owner ``(objects + 2,)`` int8, as judged on the sample.
+    def systems(self, i: int, j: int) -> np.ndarray:
+        """Return the coordinate of every owner ``(objects + 2,)`` int8 for motion between frames ``i`` and ``j``.
 
-        If ``frame`` shows an object that the sample does not, ``frame`` joins the sample.
+        It is the first that agrees with the Vector pass on the sample and on the way from one to the other, so that
+        what goes wrong in the middle of a shot is found when that is asked for. It depends on nothing asked before.
         """
-        systems = self._choose(self.sample)
-        compared = sum((self._counts.get((f, systems.tobytes()))[0] for f in self.sample), np.zeros(len(systems)))
-        owner = self.book.page(frame, systems).owner
-        seen = np.bincount(owner[owner >= 0], minlength=len(systems))
-        unsure = (seen >= ENOUGH) & (compared < ENOUGH) & (systems < System.VECTORS)
-        unsure &= ~(self.alone & (systems == System.MATRICES))  # nothing to compare with
-        unsure[self.book.sky :] = False
-        return self._choose(self.sample | {frame}) if unsure.any() else systems
+        frames = self._way(i, j)
+        orders = self._orders(trusted=not self.vector_reason)
+        place = np.zeros(len(orders), int)
+        last = np.array([len(order) - 1 for order in orders])
+        while True:
+            systems = np.array([order[k] for order, k in zip(orders, place, strict=True)], np.int8)
+            failing = (self._fails(self.sample, systems) | self._fails(frames, systems)) & (place < last)
+            if not failing.any():
+                self._chosen.add(systems.tobytes())
+                return systems
+            place += failing
+
+    def _way(self, i: int, j: int) -> list[int]:
+        """Return the frames to judge between ``i`` and ``j``: about ``stops`` of them, the same for many pairs."""
+        first, last = min(i, j), max(i, j)
+        stride = 1
+        while last - first > stride * self.stops:
+            stride *= 2
+        return [frame for frame in range(first, max(last, first + 1)) if frame == first or frame % stride == 0]
 
     def describe(self) -> dict[str, dict[str, str]]:
         """Return object name -> source and, where one of its instances had to fall back, the reason, for the artist."""
-        self._choose(self.sample)
-        found = {}
-        for systems in self._choices.values():
+        self.systems(self.scene.frames[0], self.scene.frames[0])
+        found: dict[str, dict[str, str]] = {}
+        for systems in map(np.frombuffer, sorted(self._chosen), repeat(np.int8)):
             for entry, twin, system in zip(self.scene.objects, self.twins, systems, strict=False):
                 reason = self._reason(entry, twin, System(system))
                 if entry.name not in found or reason:
                     found[entry.name] = {"source": NAMES[System(system)], "reason": reason}
         return found
+
+    def describe_vector(self) -> str:
+        """Return why the Vector pass is not used, or between which frames it was found wrong; empty if it is right."""
+        wrong = sorted(self._wrong)
+        if self.vector_reason or not wrong:
+            return self.vector_reason
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        return f"The Vector pass between frames {wrong[0]} and {wrong[0] + 1}{more} {CONTRADICTS}."
 
     def _orders(self, trusted: bool) -> list[list[System]]:
         """List the coordinates that every owner may use, the best first."""
@@ -128,23 +174,10 @@ class Stability:
             return [*matrices, System.REST, System.GENERATED, System.UV, last]
         return [*matrices, System.GENERATED, System.REST, System.UV, last]
 
-    def _choose(self, frames: frozenset[int]) -> np.ndarray:
-        """Return the first coordinate of each object that agrees with the Vector pass on ``frames``."""
-        if frames in self._choices:
-            return self._choices[frames]
-        orders = self._orders(trusted=not self.vector_reason)
-        place = np.zeros(len(orders), int)
-        last = np.array([len(order) - 1 for order in orders])
-        while True:
-            systems = np.array([order[k] for order, k in zip(orders, place, strict=True)], np.int8)
-            counts = sum((self._counts.get((f, systems.tobytes())) for f in frames), np.zeros((3, len(orders))))
-            compared, sliding, drifting = counts
-            failing = (sliding > SLIDE[1] * compared) | (drifting > DRIFT[1] * compared)
-            failing &= (compared >= ENOUGH) & (place < last)
-            if not failing.any():
-                self._choices[frames] = systems
-                return systems
-            place += failing
+    def _fails(self, frames: Collection[int], systems: np.ndarray) -> np.ndarray:
+        """Tell whose coordinate disagrees with the Vector pass on ``frames`` taken together, ``(owners,)`` bool."""
+        counts = (self._counts.get((frame, systems.tobytes())) for frame in frames)
+        return disagrees(sum(counts, np.zeros((3, len(systems)))))
 
     def _count(self, key: tuple[int, bytes]) -> np.ndarray:
         """Count each owner's pixels: compared, off by more than ``SLIDE``, by more than ``DRIFT``; (3, owners).
@@ -163,10 +196,13 @@ class Stability:
             return counts
         vector = self._vectors.get((frame, other))
         compared &= vector.strict & (vector.valid > 0)
-        off = np.abs(self.book.flow(frame, other, systems) - vector.flow).max(-1)
-        for row, wrong in enumerate((compared, compared & ~(off <= SLIDE[0]), compared & ~(off <= DRIFT[0]))):
-            counts[row] += np.bincount(page.owner[wrong], minlength=len(systems))
-        return counts
+        flow = self.book.flow(frame, other, systems)
+        off = np.abs(flow - vector.flow).max(-1)
+        wrong = (compared, compared & ~(off <= SLIDE[0]), compared & ~(off <= DRIFT[0]))
+        found = np.array([np.bincount(page.owner[which], minlength=len(systems)) for which in wrong])
+        if disagrees(found).any() and self.contradicted(frame, other, flow, systems):
+            return counts
+        return counts + found
 
     def _vector(self, key: tuple[int, int]) -> Correspondence:
         """Return the Vector pass between neighbours, checked there and back."""

@@ -108,7 +108,7 @@ def test_deformation_that_the_vector_pass_drops_is_kept(blender: str) -> None:
     assert motion.describe()["vector"] == ""
     for i, step in ((2, 1), (3, 1), (5, -1)):
         found = motion.pair(i, i + step)
-        page, there = (motion.book.page(f, motion.stability.systems(i)) for f in (i, i + step))
+        page, there = (motion.book.page(f, motion.stability.systems(i, i + step)) for f in (i, i + step))
         changing = (page.owner == captured.number("Changing")) & found.strict
         x, y = (np.rint(np.argwhere(changing)[:, ::-1] + found.flow[changing])).astype(int).T
         # Rest positions, that are told by neither frame's vectors, meet within a pixel.
@@ -176,6 +176,40 @@ def test_a_slow_slide_is_found() -> None:
     assert told(altered(captured, "Cloth", slide("generated", speed=0.002)), "Cloth")[0] == NAMES[System.REST]
 
 
+@pytest.mark.parametrize("pair", [(4, 5), (5, 4), (1, 8), (8, 1)])
+def test_a_slide_in_the_middle_of_the_shot_is_found_where_it_is_asked_for(pair: tuple[int, int]) -> None:
+    captured = probe()
+
+    def jump(layer: DataLayer, frame: int, whose: np.ndarray) -> DataLayer:
+        return slide("generated", speed=0.1)(layer, 1, whose) if frame > 4 else layer
+
+    motion, number = altered(captured, "Cloth", jump), captured.number("Cloth")
+    assert 4 not in motion.stability.sample
+    assert motion.stability.systems(1, 3)[number] == motion.stability.systems(6, 8)[number] == System.GENERATED
+    share, error = accuracy(captured, motion, "Cloth", *pair)
+    assert share > 0.9 and error < 0.05
+    source, reason = told(motion, "Cloth")
+    assert source == NAMES[System.REST] and "slide" in reason
+
+
+@pytest.mark.parametrize(("i", "j"), [(4, 5), (5, 4)])
+def test_a_wrong_vector_pass_in_the_middle_of_the_shot_is_not_used(i: int, j: int) -> None:
+    captured = probe()
+
+    def wrong(layer: DataLayer, frame: int, whose: np.ndarray) -> DataLayer:
+        offset = {4: (0, 0, -2, 0), 5: (2, 0, 0, 0)}.get(frame, (0, 0, 0, 0))  # there and back agree
+        return replace(layer, vector=layer.vector + np.float32(offset))
+
+    motion = altered(captured, change=wrong)
+    motion.pair(1, 2)
+    assert motion.describe()["vector"] == ""
+    for name in ("Cube", "Cloth", "Array", "Nodes"):
+        share, error = accuracy(captured, motion, name, i, j)
+        assert share > 0.96 and error < 0.05
+    assert "between frames 4 and 5 contradicts" in motion.describe()["vector"]
+    assert told(motion, "Cloth") == (NAMES[System.GENERATED], "")
+
+
 def test_a_mesh_that_deforms_though_it_is_said_to_be_rigid() -> None:
     captured = probe()
     motion = altered(captured, "Cloth", rigid=True)
@@ -191,7 +225,7 @@ def test_an_object_that_the_sample_did_not_see() -> None:
 
     motion, number = altered(captured, "Nodes", hide), captured.number("Nodes")
     assert not {6} & motion.stability.sample
-    assert motion.stability.systems(6)[number] == System.REST
+    assert motion.stability.systems(6, 6)[number] == System.REST
     assert told(motion, "Nodes")[0] == NAMES[System.REST]
 
 
