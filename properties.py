@@ -165,7 +165,13 @@ def worker_problem(chosen: str) -> str:
 
 def worker_python(chosen: str) -> Path:
     """Return the Python of the worker with the preference ``chosen``; UserError when there is none."""
-    return find_python(_absolute(chosen), user_folder())
+    return find_python(_absolute(chosen), backend_folder())
+
+
+def backend_folder() -> Path:
+    """Return the folder that Tempera's own environment goes to: the artist's, or the extension's own."""
+    chosen = preferences().backend_folder
+    return Path(_absolute(chosen)) if chosen else user_folder()
 
 
 def user_folder() -> Path:
@@ -176,6 +182,9 @@ def user_folder() -> Path:
 def _look_again(preferences: "TEMPERA_preferences", _context: bpy.types.Context) -> None:
     worker_problem.cache_clear()
     worker_problem(preferences.worker_python)
+
+
+PREFERENCES: list[Any] = []  # what the panels add: functions that take a layout and the preferences
 
 
 class TEMPERA_preferences(bpy.types.AddonPreferences):
@@ -194,6 +203,17 @@ class TEMPERA_preferences(bpy.types.AddonPreferences):
         description="Where new jobs go; empty for a folder named tempera beside the .blend file",
         subtype="DIR_PATH",
     )
+    backend_folder: StringProperty(
+        name="Backend Folder",
+        description="Where the backend is installed, several GB; empty for the extension's own folder",
+        subtype="DIR_PATH",
+        update=_look_again,
+    )
+    wheelhouse: StringProperty(
+        name="Wheelhouse",
+        description="A folder of wheels to install the backend from where there is no network; empty for none",
+        subtype="DIR_PATH",
+    )
 
     def draw(self, _context: bpy.types.Context) -> None:
         """Draw the preferences."""
@@ -206,6 +226,8 @@ class TEMPERA_preferences(bpy.types.AddonPreferences):
             row.alert = True
             row.label(text=problem, icon="ERROR")
         layout.prop(self, "jobs_folder")
+        for section in PREFERENCES:
+            section(layout, self)
 
 
 def preferences() -> TEMPERA_preferences:

@@ -2,9 +2,9 @@
 
 import bpy
 
-from . import demo, jobs, keys, measure, session, stylize
+from . import demo, jobs, keys, measure, session, setup, stylize
 
-classes = (*stylize.classes, *jobs.classes, *measure.classes, *keys.classes, *demo.classes)
+classes = (*stylize.classes, *jobs.classes, *measure.classes, *keys.classes, *setup.classes, *demo.classes)
 
 
 def register() -> None:
@@ -15,7 +15,8 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """End all jobs and the worker, then take the operators away."""
+    """End all jobs, the worker and an install, then take the operators away."""
+    setup.unregister()
     session.unregister()
     for cls in reversed(classes):
         bpy.utils.unregister_class(cls)

@@ -163,6 +163,12 @@ class Session:
                 job.drop_capture()
                 job.rest("failed", message)
 
+    def release(self) -> None:
+        """End the worker while it has nothing to do, so that it holds no memory and no file; UserError while it has."""
+        if self._running is not None:
+            raise UserError(f"{self._running.name} is worked on. Wait for it, or cancel it first.")
+        self._lose_worker()
+
     def close(self) -> None:
         """End the worker and the captures; what was active can be resumed."""
         if self._worker is not None:

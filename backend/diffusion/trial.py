@@ -44,7 +44,7 @@ def run_trial(device: torch.device | None = None) -> Trial:
             finite = bool(torch.isfinite(x).all())
     except RuntimeError as error:
         why = " ".join(str(error).split())[:160]
-        raise UserError(f"{device} cannot compute ({why}). Update its driver, or choose another accelerator.") from error
+        raise UserError(f"{device} cannot compute ({why}). Update its driver, or install for another.") from error
     if not finite:
         raise UserError(f"{device} computes wrongly: not a number. Update its driver, or choose another accelerator.")
     return Trial(str(device), str(dtype).removeprefix("torch."), time.monotonic() - started)

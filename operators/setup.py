@@ -1,0 +1,299 @@
+"""Operators: install, verify, repair and remove the worker's own Python, and pass on why that failed.
+
+Nothing of it happens by itself: each is a click, and the network is used only where Blender's own preference allows it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ClassVar
+
+import bpy
+from bpy.props import EnumProperty
+
+from ..backend.bridge.client import clean_environment
+from ..backend.bridge.environment import environment_in, marker, standing
+from ..backend.bridge.errors import UserError
+from ..backend.bridge.install import events
+from ..backend.bridge.install.lock import LOCKS
+from ..backend.bridge.install.phases import ROOT, Plan
+from ..backend.bridge.install.process import Installation, look
+from ..properties import backend_folder, preferences, worker_problem
+from . import session
+from .reporting import attempt
+
+TICK_SECONDS = 0.2
+LOOK_SECONDS = 60.0
+
+
+class Setup:
+    """What is known of the backend, and what is being done about it. Plain Python, as the session is."""
+
+    def __init__(self) -> None:
+        self.standing = ""  # see environment.standing; "" before anyone looked
+        self.made: dict[str, str] = {}  # what was noted when it was finished
+        self.ended: events.Ended | None = None
+        self.offer: dict[str, object] = {}  # what this machine can compute on, see install.__main__.offer
+        self._running: Installation | None = None
+
+    @property
+    def progress(self) -> events.Progress | None:
+        """How far the present run is, None while there is none."""
+        return self._running.progress if self._running else None
+
+    def refresh(self) -> None:
+        """Look at the disk again."""
+        environment = environment_in(backend_folder())
+        self.standing, self.made = standing(environment), marker(environment)
+        worker_problem.cache_clear()
+
+    def find_choices(self) -> None:
+        """Find out what this machine can compute on: about a second. UserError where it cannot be found out."""
+        try:
+            done = subprocess.run(
+                look(LOCKS), cwd=ROOT, env=clean_environment(os.environ), capture_output=True, text=True,
+                check=True, timeout=LOOK_SECONDS,
+            )  # fmt: skip
+            self.offer = json.loads(done.stdout)
+        except (OSError, subprocess.SubprocessError, ValueError) as error:
+            raise UserError(f"This machine cannot be looked at ({error}). Install Tempera again.") from error
+        if self.offer["problem"]:
+            raise UserError(str(self.offer["problem"]))
+
+    def start(self, command: str, plan: Plan) -> None:
+        """Begin ``command`` ("install", "verify", "repair" or "remove"); UserError where something stands against it."""
+        if self._running is not None:
+            raise UserError("The backend is being set up already. Wait for it, or cancel it.")
+        session.current().release()
+        self.ended = None
+        self._running = Installation(command, plan, _certificates())
+        if not bpy.app.timers.is_registered(_timer):
+            bpy.app.timers.register(_timer, first_interval=TICK_SECONDS, persistent=True)
+
+    def tick(self) -> bool:
+        """Take what the run told; return whether it goes on."""
+        if self._running is not None and not self._running.poll():
+            self.ended, self._running = self._running.ended, None
+            self.refresh()
+        return self._running is not None
+
+    def wait(self) -> None:
+        """Wait for the end of the run; UserError with its sentence where it failed."""
+        while self.tick():
+            time.sleep(0.05)
+        if self.ended is not None and self.ended.state != "done":
+            raise UserError(self.ended.message)
+
+    def cancel(self) -> None:
+        """Stop the run, if there is one; what has arrived is kept."""
+        if self._running is not None:
+            self._running.cancel()
+            self.tick()
+
+
+_setup = Setup()
+
+
+def current() -> Setup:
+    """Return this Blender's setup of the backend."""
+    return _setup
+
+
+def make_plan(accelerator: str = "") -> Plan:
+    """Return the plan that the preferences make; ``accelerator`` is by default what was installed before.
+
+    UserError where the network would be needed and Blender's preference forbids it.
+    """
+    chosen = preferences()
+    wheelhouse = Path(bpy.path.abspath(chosen.wheelhouse)) if chosen.wheelhouse else None
+    if wheelhouse is not None and not wheelhouse.is_dir():
+        raise UserError(f"There is no wheelhouse {wheelhouse}. Choose another folder, or leave it empty.")
+    known = accelerator or str(marker(environment_in(backend_folder())).get("accelerator", ""))
+    return Plan(backend_folder(), known, wheelhouse, bool(bpy.app.online_access))
+
+
+def online_problem() -> str:
+    """Return why nothing can be fetched, "" where it can be or need not be."""
+    if bpy.app.online_access or preferences().wheelhouse:
+        return ""
+    if getattr(bpy.app, "online_access_override", False):
+        return "Blender was started in offline mode. Start it without --offline-mode, or choose a wheelhouse."
+    return "Online access is off. Allow it in Preferences > System > Network, or choose a wheelhouse."
+
+
+def _certificates() -> dict[str, str]:
+    """Return where the certificates lie that Blender brings, for systems whose own its Python does not find."""
+    found = find_spec("certifi")
+    bundle = Path(found.origin).with_name("cacert.pem") if found and found.origin else None
+    return {"SSL_CERT_FILE": str(bundle)} if bundle and bundle.is_file() else {}
+
+
+def _timer() -> float | None:
+    busy = _setup.tick()
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "PREFERENCES":
+                area.tag_redraw()
+    return TICK_SECONDS if busy else None
+
+
+def _run(operator: bpy.types.Operator, command: str, accelerator: str = "") -> set[str]:
+    """Begin ``command``; where there is no window to come back to, wait for its end."""
+
+    def act() -> None:
+        _setup.start(command, make_plan(accelerator))
+        if bpy.app.background:
+            _setup.wait()
+
+    return attempt(operator, act)
+
+
+_items: list[tuple[str, str, str]] = []  # Blender keeps no reference to the texts of an enumeration
+
+
+def _choices(_operator: bpy.types.Operator, _context: bpy.types.Context) -> list[tuple[str, str, str]]:
+    offered = _setup.offer.get("choices", ())
+    _items[:] = [
+        (choice["name"], f"{choice['label']}, {choice['size'] / 1e9:.1f} GB", choice["problem"])
+        for choice in offered  # type: ignore[attr-defined]
+    ] or [("", "Automatic", "What fits this machine best")]
+    return _items
+
+
+class TEMPERA_OT_install_backend(bpy.types.Operator):
+    """Fetch PyTorch and what else the worker needs into a Python of its own."""
+
+    bl_idname = "tempera.install_backend"
+    bl_label = "Install Backend"
+    bl_description = "Fetch PyTorch and what else the worker needs into a Python of its own; Blender's stays as it is"
+    bl_options: ClassVar = {"INTERNAL"}
+
+    accelerator: EnumProperty(name="Computes on", items=_choices, options={"SKIP_SAVE"})
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        """Look at the machine and ask, with what it will cost."""
+
+        def look_around() -> None:
+            if online_problem():
+                raise UserError(online_problem())
+            _setup.find_choices()
+            self.accelerator = str(_setup.offer["best"])
+
+        if attempt(self, look_around) == {"CANCELLED"}:
+            return {"CANCELLED"}
+        return context.window_manager.invoke_props_dialog(self, width=460)
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        """Draw the choice, its size, and where it goes."""
+        layout = self.layout
+        layout.label(text=str(_setup.offer["reason"]))
+        layout.prop(self, "accelerator")
+        choice = next(each for each in _setup.offer["choices"] if each["name"] == self.accelerator)  # type: ignore
+        layout.label(text=f"About {choice['size'] / 1e9:.1f} GB are fetched, {choice['size'] * 2.2 / 1e9:.1f} GB kept.")
+        layout.label(text=f"They go to {backend_folder()}.")
+        if choice["problem"]:
+            layout.label(text=choice["problem"], icon="ERROR")
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        """Begin."""
+        if problem := online_problem():
+            self.report({"ERROR"}, problem)
+            return {"CANCELLED"}
+        return _run(self, "install", self.accelerator)
+
+
+class TEMPERA_OT_cancel_install(bpy.types.Operator):
+    """Stop setting up the backend."""
+
+    bl_idname = "tempera.cancel_install"
+    bl_label = "Cancel"
+    bl_description = "Stop; what has arrived is kept, and installing goes on from there"
+    bl_options: ClassVar = {"INTERNAL"}
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        """Stop."""
+        return attempt(self, _setup.cancel)
+
+
+class TEMPERA_OT_verify_backend(bpy.types.Operator):
+    """Let the backend prove that it works."""
+
+    bl_idname = "tempera.verify_backend"
+    bl_label = "Verify"
+    bl_description = "Import everything and run two steps of a tiny model"
+    bl_options: ClassVar = {"INTERNAL"}
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        """Begin."""
+        return _run(self, "verify")
+
+
+class TEMPERA_OT_repair_backend(bpy.types.Operator):
+    """Make the backend anew."""
+
+    bl_idname = "tempera.repair_backend"
+    bl_label = "Repair"
+    bl_description = "Make the backend anew; what is still here of its packages is used again"
+    bl_options: ClassVar = {"INTERNAL"}
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        """Begin."""
+        return _run(self, "repair")
+
+
+class TEMPERA_OT_remove_backend(bpy.types.Operator):
+    """Remove what was installed."""
+
+    bl_idname = "tempera.remove_backend"
+    bl_label = "Remove"
+    bl_description = "Remove what was installed; models and jobs stay"
+    bl_options: ClassVar = {"INTERNAL"}
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Ask first."""
+        return context.window_manager.invoke_confirm(self, event)
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        """Begin."""
+        return _run(self, "remove")
+
+
+class TEMPERA_OT_copy_install_report(bpy.types.Operator):
+    """Copy what to pass on about a failed install."""
+
+    bl_idname = "tempera.copy_install_report"
+    bl_label = "Copy Report"
+    bl_description = "Copy what is known of the failure, to pass it on; it names no one"
+    bl_options: ClassVar = {"INTERNAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Copy."""
+        if _setup.ended is None or not _setup.ended.report:
+            self.report({"ERROR"}, "Nothing has failed. There is no report to copy.")
+            return {"CANCELLED"}
+        context.window_manager.clipboard = _setup.ended.report
+        return {"FINISHED"}
+
+
+classes = (
+    TEMPERA_OT_install_backend,
+    TEMPERA_OT_cancel_install,
+    TEMPERA_OT_verify_backend,
+    TEMPERA_OT_repair_backend,
+    TEMPERA_OT_remove_backend,
+    TEMPERA_OT_copy_install_report,
+)
+
+
+def unregister() -> None:
+    """Stop a run and the timer."""
+    with contextlib.suppress(UserError):
+        _setup.cancel()
+    if bpy.app.timers.is_registered(_timer):
+        bpy.app.timers.unregister(_timer)
