@@ -58,7 +58,7 @@ def make_denoiser(size: Size) -> dict[str, torch.nn.Module]:
     """
     shared = {
         "block_out_channels": size.unet, "layers_per_block": size.layers, "cross_attention_dim": size.text,
-        "attention_head_dim": 4, "norm_num_groups": 16,
+        "attention_head_dim": 4, "norm_num_groups": 4,
         "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
     }
     unet = UNet2DConditionModel(
@@ -68,8 +68,7 @@ def make_denoiser(size: Size) -> dict[str, torch.nn.Module]:
     controlnet = ControlNetModel(in_channels=4, conditioning_embedding_out_channels=(16, 32, 64), **shared)
     _start_as_identities(unet)
     _start_as_identities(controlnet)
-    # A ControlNet starts silent twice over, to leave a trained UNet alone; here that only keeps its gradient at zero.
-    torch.nn.init.kaiming_uniform_(controlnet.controlnet_cond_embedding.conv_out.weight, nonlinearity="linear")
+    _start_heard(controlnet)
     tokenizer = make_tokenizer()
     text = CLIPTextConfig(
         vocab_size=len(tokenizer), hidden_size=size.text, intermediate_size=4 * size.text, projection_dim=size.text,
@@ -85,6 +84,22 @@ def _start_as_identities(network: torch.nn.Module) -> None:
         if isinstance(block, ResnetBlock2D):
             torch.nn.init.zeros_(block.conv2.weight)
             torch.nn.init.zeros_(block.conv2.bias)
+
+
+def _start_heard(controlnet: ControlNetModel) -> None:
+    """Let an untrained ControlNet speak from the first step.
+
+    It is made to start silent, so as to leave a trained UNet alone, and its six plain convolutions start so small that
+    one in a thousand of the control's contrast comes through. Here both are learned together, and it must be heard.
+    """
+    for name, weight in controlnet.named_parameters():
+        if name.startswith("controlnet_cond_embedding"):
+            if weight.dim() > 1:
+                torch.nn.init.kaiming_normal_(weight, nonlinearity="relu")
+            else:
+                torch.nn.init.zeros_(weight)
+        elif name.startswith(("controlnet_down_blocks", "controlnet_mid_block")) and weight.dim() > 1:
+            torch.nn.init.normal_(weight, std=0.5 / weight.shape[1] ** 0.5)
 
 
 @torch.no_grad()
