@@ -5,7 +5,7 @@ EXTENSION_CLI = $(firstword $(wildcard .venv/lib/python*/site-packages/bpy/*/scr
 # The suites compare pictures, not speed: one thread each keeps two cores free of contention.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test test-all bench lint zip starter clean environments
+.PHONY: demo test test-all bench lint zip index locks starter clean environments
 
 demo: environments
 	$(BLENDER) tools/demo.py
@@ -32,6 +32,16 @@ zip: environments
 	mkdir -p build
 	$(BLENDER) $(EXTENSION_CLI) build --source-dir . --output-dir build
 	$(BLENDER) $(EXTENSION_CLI) validate build/*.zip
+
+# A repository to serve from any web server: its index.json is what Blender's preferences take as a remote repository.
+index: zip
+	mkdir -p build/index
+	cp build/*.zip build/index/
+	$(BLENDER) $(EXTENSION_CLI) server-generate --repo-dir build/index --html
+
+# Locks what the backend is made of; needs uv on the path and the network.
+locks: environments
+	$(WORKER) tools/lock.py
 
 # Trains the small model that is to ship with Tempera, resumable at any step: about an hour of one undisturbed core.
 STARTER := build/starter

@@ -67,7 +67,7 @@ class Setup:
             raise UserError(str(self.offer["problem"]))
 
     def start(self, command: str, plan: Plan) -> None:
-        """Begin ``command`` ("install", "verify", "repair" or "remove"); UserError where something stands against it."""
+        """Begin "install", "verify", "repair" or "remove"; UserError where something stands against it."""
         if self._running is not None:
             raise UserError("The backend is being set up already. Wait for it, or cancel it.")
         session.current().release()
