@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CLI = Path(bpy.utils.resource_path("LOCAL")) / "scripts" / "addons_core" / "bl_pkg" / "cli" / "blender_ext.py"
 ENABLE = """
-import sys, addon_utils, bpy
+import sys, bpy, addon_utils  # in this order: bpy makes the other one known
 repository = bpy.context.preferences.extensions.repos.new(
     name="zip", module="zip", custom_directory=sys.argv[1], remote_url="")
 assert addon_utils.enable("bl_ext.zip.tempera") is not None
@@ -45,7 +45,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_zip_holds_what_is_needed_and_no_more(built: Path) -> None:
     cli("validate", built)
     names = zipfile.ZipFile(built).namelist()
-    assert {"__init__.py", "blender_manifest.toml", "backend/worker.py", "backend/bridge/install/locks/uv.json"} <= set(names)
+    assert {"__init__.py", "blender_manifest.toml", "backend/bridge/install/locks/uv.json"} <= set(names)
     model = [path.relative_to(ROOT).as_posix() for path in (ROOT / "backend/starter/model").rglob("*.*")]
     assert set(model) <= set(names), "the starter model ships"
     for name in names:
