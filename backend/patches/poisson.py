@@ -50,8 +50,8 @@ def seamless(
 
     The u that minimises ``‖∇u − g‖²`` and equals the image outside (Pérez, Gangnet and Blake, "Poisson Image Editing",
     SIGGRAPH 2003, equations 3 and 4). A part of ``inside`` that nothing outside touches keeps its mean. Solved by
-    conjugate gradients from coarse to fine, until no residual is over ``tolerance`` times the largest curvature. Computed
-    in float64 if the image is, else in float32.
+    conjugate gradients from coarse to fine, until no residual is over ``tolerance`` times the largest curvature.
+    Computed in float64 if the image is, else in float32.
     """
     start = image if image.dtype == np.float64 else image.astype(np.float32)
     wanted = _transposed_difference(gradient_x, axis=1) + _transposed_difference(gradient_y, axis=0)

@@ -17,10 +17,12 @@ from ..errors import UserError
 from .declaration import Group, Spec, setting
 from .exemplar import ExemplarSettings
 from .framewise import FramewiseSettings
+from .synchronized import SynchronizedSettings
 
 METHODS = (
     ("exemplar", "Painted Keys", "Carry your own painted key frames through the shot; needs no model"),
     ("framewise", "Frame by Frame", "Every frame alone through a diffusion model; flickers, the baseline"),
+    ("synchronized", "Synchronized", "All frames of a window agree while they form: most alike, any model"),
 )
 
 
@@ -32,6 +34,7 @@ class Settings(Group):
     seed: int = setting(0, "Seed", "The same seed gives the same picture", low=0, high=2**31 - 1)
     exemplar: ExemplarSettings = field(default_factory=ExemplarSettings)
     framewise: FramewiseSettings = field(default_factory=FramewiseSettings)
+    synchronized: SynchronizedSettings = field(default_factory=SynchronizedSettings)
 
     @property
     def chosen(self) -> Group:
