@@ -7,8 +7,10 @@ Coverage is monotone and submodular, so greedy choice reaches at least 1 - 1/e o
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -78,6 +80,25 @@ def choose_keys(
         else:
             take(key)
     return KeyChoice(tuple(chosen), tuple(coverage))
+
+
+def uniform_keys(frames: Sequence[int], most: int, own: Iterable[int] = ()) -> tuple[int, ...]:
+    """Return evenly spaced keys of ``frames``, in order: the first, the last, the ``own`` and as few as possible more.
+
+    Neighbouring keys are at most ``most`` places apart.
+    """
+    fixed = sorted({0, len(frames) - 1} | {frames.index(frame) for frame in set(own) & set(frames)})
+    places = {fixed[0]}
+    for first, last in pairwise(fixed):
+        parts = -(-(last - first) // most)
+        places |= {first + round(part * (last - first) / parts) for part in range(1, parts + 1)}
+    return tuple(frames[place] for place in sorted(places))
+
+
+def takes(frames: Sequence[int], cuts: Iterable[int]) -> list[tuple[int, ...]]:
+    """Return ``frames``, in order, parted before each of ``cuts``, the first frames of a new camera."""
+    starts = sorted({bisect_left(frames, cut) for cut in cuts} - {0, len(frames)})
+    return [tuple(frames[first:last]) for first, last in pairwise([0, *starts, len(frames)])]
 
 
 def shown_by(motion: Motion, stride: int) -> Shows:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from backend.motion.correspondence import Correspondence
-from backend.motion.keyframes import ENOUGH, choose_keys, shown_by
+from backend.motion.keyframes import ENOUGH, choose_keys, shown_by, takes, uniform_keys
 
 FRAMES = range(1, 13)
 
@@ -78,3 +78,17 @@ def test_a_push_in_asks_for_a_late_key() -> None:
     assert far.min() > 0 and far.max() == pytest.approx(1.1**-10, abs=0.01)
     choice = choose_keys(range(1, 7), shown_by(Zoom(), 4), 2)
     assert max(choice.keys) >= 4 and min(choice.keys) <= 3
+
+
+def test_uniform_keys_are_few_even_and_include_the_ends_and_the_artists_own():
+    assert uniform_keys(range(1, 25), 10) == (1, 9, 16, 24)
+    assert uniform_keys(range(1, 22), 10) == (1, 11, 21)
+    assert uniform_keys([5], 10) == (5,)
+    assert uniform_keys([2, 4, 6, 8], 1) == (2, 4, 6, 8)
+    with_own = uniform_keys(range(30), 10, own=[13, 99])
+    assert 13 in with_own and {0, 29} <= set(with_own) and max(np.diff(with_own)) <= 10 and len(with_own) == 5
+
+
+def test_takes_part_at_cuts_even_where_the_cut_frame_is_not_in_the_shot():
+    assert takes([1, 2, 3, 4], []) == [(1, 2, 3, 4)]
+    assert takes([1, 3, 5, 7], [4, 1]) == [(1, 3), (5, 7)]

@@ -17,12 +17,14 @@ from ..errors import UserError
 from .declaration import Group, Spec, setting
 from .exemplar import ExemplarSettings
 from .framewise import FramewiseSettings
+from .rerender import RerenderSettings
 from .synchronized import SynchronizedSettings
 
 METHODS = (
     ("exemplar", "Painted Keys", "Carry your own painted key frames through the shot; needs no model"),
     ("framewise", "Frame by Frame", "Every frame alone through a diffusion model; flickers, the baseline"),
     ("synchronized", "Synchronized", "All frames of a window agree while they form: most alike, any model"),
+    ("rerender", "Rerender", "A few key frames that agree, carried to all others: fastest, for shots that change slowly"),
 )
 
 
@@ -34,6 +36,7 @@ class Settings(Group):
     seed: int = setting(0, "Seed", "The same seed gives the same picture", low=0, high=2**31 - 1)
     exemplar: ExemplarSettings = field(default_factory=ExemplarSettings)
     framewise: FramewiseSettings = field(default_factory=FramewiseSettings)
+    rerender: RerenderSettings = field(default_factory=RerenderSettings)
     synchronized: SynchronizedSettings = field(default_factory=SynchronizedSettings)
 
     @property

@@ -12,5 +12,8 @@ class PropagationSettings(Group):
     """What methods that stylise key frames and carry them to all others are told beside."""
 
     gradient_blend: bool = setting(
-        True, "Blend Gradients", "Join the key frames by their gradients, so that no seam shows where one ends"
+        True,
+        "Blend Gradients",
+        "Join the key frames by their gradients, so that no seam shows where one ends",
+        section="advanced",
     )

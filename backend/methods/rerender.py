@@ -1,0 +1,263 @@
+"""Rerender A Video (Yang et al., SIGGRAPH Asia 2023): key frames that agree, carried to all frames between them.
+
+Key frames go through the model one after the other. Each is held to finished ones, its references: by attention to
+them, and by the constraints of ``constraints``. References are anchors, the first key frame and those that came to
+show what no anchor before them did, and beside them the finished key frame nearest in time. Key frames that the artist
+painted are references from the start. ``propagation`` carries all key frames to the frames between them.
+
+Fusing pixels takes a rough picture of the same frame, for what no reference shows. The paper runs twice, from the same
+noise; both runs are one until the first step at which pixels are fused, and so only the rest is run twice.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from torch import Tensor
+
+from ..bridge.settings import Settings
+from ..bridge.settings.rerender import RerenderSettings
+from ..diffusion.attention import TokenBank
+from ..diffusion.denoising import Denoiser
+from ..diffusion.pictures import crop, to_picture
+from ..diffusion.protocol import Model
+from ..diffusion.sampling import Noise, Prediction, Sampler, fuse_noised
+from ..motion.correspondence import Motion
+from ..motion.keyframes import choose_keys, shown_by, takes, uniform_keys
+from ..shot.shot import Shot
+from . import FrameDone, Step
+from .conditions import Conditions, prepared
+from .constraints import (
+    PRESETS,
+    PixelTarget,
+    Reference,
+    View,
+    adain,
+    anchored,
+    look,
+    overlay,
+    pixel_target,
+)
+from .exemplar import check_keys
+from .motion import motion_of
+from .noise import RunNoise
+from .propagation import Propagation
+
+ANCHORS = 3  # at most: each is one more frame to attend to
+UNKNOWN = 0.25  # share of a key frame that the anchors do not show, from which it becomes one
+LAYERS = "up_blocks"  # attention to the references: where the picture's look is decided (section 4.1)
+FRESH = 1000  # first of the streams of noise that fused pixels get: beyond those of any sampler
+ACROSS = 64  # samples across the picture on which coverage is counted
+CANDIDATES = 24  # evenly spaced frames from which keys are chosen by coverage
+
+Evaluations = Iterator[None]
+"""One item for every evaluation of the network."""
+
+State = tuple[Tensor, Tensor]
+"""The state of a run (1, C, h, w) and the noise that was last predicted to be in it, of unit strength."""
+
+
+def rerender(
+    shot: Shot, model: Model, settings: Settings, wanted: Sequence[int], keys: Mapping[int, np.ndarray]
+) -> Iterator[Step | FrameDone]:
+    """Yield every ``wanted`` frame of ``shot``; ``keys`` ``{frame: (H, W, 3) float32 sRGB}`` are taken as key frames.
+
+    A frame depends on the shot, the keys and the settings, not on which frames are wanted: all key frames are made
+    whenever any frame is. Raises UserError where keys do not fit the shot, or only the artist's are asked for and there
+    are none.
+    """
+    chosen = settings.rerender
+    if keys or chosen.key_choice == "own":
+        check_keys(shot, keys)
+    motion = motion_of(shot, chosen.motion)
+    painter = KeyPainter(shot, motion, model, settings)
+    order = sorted(
+        key_frames(shot, motion, chosen, tuple(keys)), key=lambda frame: (frame != min(keys, default=frame), frame)
+    )
+    between = [frame for frame in wanted if frame not in order]
+    total, done = painter.evaluations * len(order) + len(between), 0
+    for number, frame in enumerate(order):
+        for _ in painter.adopt(frame, keys[frame]) if frame in keys else painter.translate(frame):
+            done += 1
+            yield Step(done, total, f"key frame {frame}")
+        done = painter.evaluations * (number + 1)  # some runs take fewer
+        if frame in wanted:
+            yield FrameDone(frame, painter.finished[frame])
+    propagation = Propagation(shot, motion, painter.finished, chosen)
+    for number, frame in enumerate(between, 1):
+        yield FrameDone(frame, propagation.frame(frame))
+        yield Step(done + number, total, f"frame {frame}")
+
+
+def key_frames(shot: Shot, motion: Motion, chosen: RerenderSettings, own: Sequence[int]) -> tuple[int, ...]:
+    """Return the key frames of a shot, in order of time: the artist's ``own``, and others as the settings say."""
+    if chosen.key_choice == "own":
+        return tuple(sorted(own))
+    parts = [uniform_keys(take, chosen.key_distance, own) for take in takes(shot.frames, shot.info.cuts)]
+    uniform = tuple(frame for part in parts for frame in part)
+    if chosen.key_choice == "uniform":
+        return uniform
+    candidates = shot.frames[:: -(-len(shot.frames) // CANDIDATES)]
+    shows = shown_by(motion, max(1, shot.width // ACROSS))
+    return tuple(sorted(choose_keys(shot.frames, shows, len(uniform), own, candidates).keys))
+
+
+@dataclass
+class Run:
+    """A key frame on its way from noise to picture, and what the network thinks of it (see ``Reference``).
+
+    ``views`` are of all references, ``anchors`` of the anchors among them.
+    """
+
+    frame: int
+    sampler: Sampler
+    denoise: Denoiser
+    views: Sequence[View] = ()
+    anchors: Sequence[View] = ()
+    clean: dict[int, Tensor] = field(default_factory=dict)
+    tokens: TokenBank = field(default_factory=lambda: TokenBank("cpu"))
+
+
+class KeyPainter:
+    """Makes key frames, one after the other; ``finished`` holds their pictures ``(H, W, 3)`` sRGB by frame.
+
+    What the network thought is kept of the ``anchors`` and of the last key frame.
+    """
+
+    def __init__(self, shot: Shot, motion: Motion, model: Model, settings: Settings) -> None:
+        self._shot, self._motion, self._model, self._chosen = shot, motion, model, settings.rerender
+        self._preset = PRESETS[self._chosen.preset]
+        self._conditions = Conditions(shot, model, self._chosen)
+        self._noise = RunNoise("shared", shot, settings.seed, model.codec.factor)
+        self.finished: dict[int, np.ndarray] = {}
+        self.anchors: list[Reference] = []
+        self._last: list[Reference] = []
+
+    @property
+    def evaluations(self) -> int:
+        """The most evaluations that one key frame takes."""
+        sampler = self._sampler()
+        return len(sampler) + len(sampler) - self._first_fused(sampler)
+
+    def adopt(self, frame: int, image: np.ndarray) -> Evaluations:
+        """Take a painted ``image`` as a key frame: see what the network thinks of it at every step."""
+        z = self._model.codec.encode_fidelity(self._tensor(image))
+        sampler, noise = self._sampler(), self._noise.of([frame], z.shape[1:])
+        run = Run(frame, sampler, self._denoiser(frame, sampler))
+        for step in range(len(sampler)):
+            A, S = sampler.coefficients(step)
+            self._predict(run, A * z + S * noise(0).to(z), step)
+            run.clean[step] = z
+            yield
+        self._finish(run, image)
+
+    def translate(self, frame: int) -> Evaluations:
+        """Make a key frame by the model, held to its references."""
+        z = self._model.codec.encode(self._tensor(self._shot.beauty(frame)))
+        sampler, noise = self._sampler(), self._noise.of([frame], z.shape[1:])
+        references = [*self.anchors, *(last for last in self._last if last not in self.anchors)]
+        views = [self._look(reference, frame) for reference in references]
+        run = Run(frame, sampler, self._denoiser(frame, sampler), views, views[: len(self.anchors)])
+        first = self._first_fused(sampler) if views else len(sampler)
+        state = yield from self._go(run, (sampler.start(z, noise), noise(0).to(z)), range(first))
+        if len(sampler) == 0:
+            self._finish(run, self._shot.beauty(frame))
+            return
+        if first < len(sampler):
+            rest = range(first, len(sampler))
+            rough = np.zeros((self._shot.height, self._shot.width, 3), np.float32)
+            if np.prod([view.veil for view in views], axis=0).any():
+                sampler = copy.deepcopy(sampler)  # those of higher order remember steps
+                other = replace(run, sampler=sampler, denoise=self._denoiser(frame, sampler))
+                rough = self._picture((yield from self._go(other, state, rest))[0])
+            state = yield from self._go(run, state, rest, self._target(rough, views), noise)
+        self._finish(run, self._picture(state[0]))
+
+    def _go(
+        self,
+        run: Run,
+        state: State,
+        steps: Iterable[int],
+        target: PixelTarget | None = None,
+        noise: Noise | None = None,
+    ) -> Generator[None, None, State]:
+        """Run the ``steps`` from ``state``; pixels are fused with the ``target`` and fresh ``noise``."""
+        x, predicted = state
+        sampler, preset = run.sampler, self._preset
+        for step in steps:
+            A, S = sampler.coefficients(step)
+            if target is not None and noise is not None and step in preset.pixel.steps(sampler):
+                fresh = A * target.z + S * noise(FRESH + step).to(x)
+                x = fuse_noised(x, S * predicted, fresh, target.weight, target.inner)
+            prediction = self._predict(run, x, step)
+            edited = self._edited(run, prediction.x0, step)
+            run.clean[step] = prediction.x0 if edited is None else edited
+            x, predicted = sampler.advance(x, prediction, step, edited), prediction.noise
+            yield
+        return x, predicted
+
+    def _edited(self, run: Run, x0: Tensor, step: int) -> Tensor | None:
+        """Return the clean prediction with the anchors' shapes and colours, None at steps that have neither."""
+        shaped, coloured = (step in part.steps(run.sampler) for part in (self._preset.shape, self._preset.colour))
+        if not run.anchors or not (shaped or coloured):
+            return None
+        like, shown = anchored(run.anchors, step, x0)
+        if shaped:
+            x0 = x0 + shown * (like - x0)
+        if coloured and self._preset.seen_colours:
+            x0 = adain(x0, like, shown) if shown.any() else x0
+        elif coloured:
+            x0 = adain(x0, run.anchors[0].reference.clean[step])
+        return x0
+
+    def _predict(self, run: Run, x: Tensor, step: int) -> Prediction:
+        """Predict with the tokens of the run's references in place of its own; keep its own."""
+        banks = [view.reference.tokens for view in run.views]
+        with ExitStack() as stack:
+            if (attention := self._model.attention) is not None and self._chosen.cross_attention:
+                stack.enter_context(attention.record(run.tokens, layers=LAYERS))
+                if banks:
+                    stack.enter_context(attention.attend(*banks, layers=LAYERS))
+            return run.sampler.predict(run.denoise(x, step, [run.frame]), x, step)
+
+    def _target(self, rough: np.ndarray, views: Sequence[View]) -> PixelTarget:
+        """Return what pixels are fused with: the references moved here, over the rough picture."""
+        codec, image = self._model.codec, self._tensor(overlay(rough, views))
+        z = codec.encode_fidelity(image) if self._chosen.fidelity else codec.encode(image)
+        return pixel_target(z, views, self._preset, codec.factor, self._model.info.multiple)
+
+    def _finish(self, run: Run, image: np.ndarray) -> None:
+        """Keep the key frame; it becomes an anchor if the anchors show too little of it."""
+        reference = Reference(run.frame, image, run.clean, run.tokens)
+        self.finished[run.frame] = image
+        self._last = [reference]
+        views = run.anchors or [self._look(anchor, run.frame) for anchor in self.anchors]
+        if not views or np.all([view.hidden for view in views], axis=0).mean() > UNKNOWN:
+            self.anchors = [*self.anchors[:1], *[*self.anchors[1:], reference][1 - ANCHORS :]]
+
+    def _look(self, reference: Reference, frame: int) -> View:
+        pair = self._motion.pair(frame, reference.frame)
+        return look(reference, pair, self._preset, self._model.codec.factor, self._model.info.multiple)
+
+    def _sampler(self) -> Sampler:
+        chosen = self._chosen
+        return Sampler(self._model.scheduler(chosen.sampler), chosen.steps, chosen.strength, self._model.device)
+
+    def _denoiser(self, frame: int, sampler: Sampler) -> Denoiser:
+        return Denoiser(self._model, sampler, {frame: self._conditions[frame]}, self._chosen.guidance)
+
+    def _first_fused(self, sampler: Sampler) -> int:
+        """Return the first step at which pixels are fused, the number of steps where none is."""
+        steps = self._preset.pixel.steps(sampler) if self._chosen.pixel_fusion and len(sampler) else ()
+        return min(steps, default=len(sampler))
+
+    def _tensor(self, image: np.ndarray) -> Tensor:
+        """Return a picture ``(H, W, 3)`` in [0, 1] as (1, 3, H', W') in [-1, 1]."""
+        return prepared(image, self._model)[None] * 2 - 1
+
+    def _picture(self, z: Tensor) -> np.ndarray:
+        return crop(to_picture(self._model.codec.decode(z)[0] / 2 + 0.5), (self._shot.height, self._shot.width))
