@@ -109,6 +109,10 @@ class Interval:
         """Return ``frame``, ``(H, W, 3)`` float32 sRGB in [0, 1]."""
         if frame in self._completed:
             return self._completed[frame]
+        return self._run.surfaces.antialiased(self._joined(frame), frame)
+
+    def _joined(self, frame: int) -> np.ndarray:
+        """Return ``frame`` as its ends and what fills their gaps make it, outlines still jagged."""
         views = [self._run.view(end, self._run.keys[end], frame) for end in self._ends]
         gap = ~np.any([view.seen for view in views], axis=0)
         if len(views) == 1:

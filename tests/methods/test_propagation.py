@@ -56,6 +56,13 @@ def test_frames_between_look_as_the_painter_would_have_painted_them(gradients):
         assert error.mean() < 0.35 * np.abs(SHOT.painted(FIRST) - SHOT.painted(frame)).mean()
 
 
+def test_outlines_are_as_smooth_as_in_the_render(two_keys):
+    for frame in SHOT.frames[1:-1]:
+        card = SHOT.cards(frame, SHOT.grid)[0].astype(np.float32)
+        rim = cv2.dilate(card, np.ones((3, 3))) != cv2.erode(card, np.ones((3, 3)))
+        assert np.abs(two_keys[frame] - SHOT.painted(frame))[rim].mean() < 0.055
+
+
 def test_nothing_smears_behind_the_occluder(two_keys):
     for frame in SHOT.frames[1:-1]:
         away = cv2.dilate((SHOT.cards(frame, SHOT.grid)[0] == BAR).astype(np.uint8), np.ones((9, 9))) == 0
