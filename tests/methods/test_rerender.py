@@ -153,6 +153,7 @@ def test_painted_keys_stay_as_they_are_and_lead_the_others(shot: Shot, model: Mo
 def test_painted_keys_alone_need_no_others(shot: Shot, model: Model) -> None:
     counted = Counted(model)
     made = frames(shot, counted, keys={2: 1 - shot.beauty(2)}, key_choice="own")
+    assert sorted(made) == FRAMES and counted.evaluations == 0
     assert np.abs(made[5] - (1 - shot.beauty(5))).mean() < 0.1
     with pytest.raises(UserError, match="There is no key frame"):
         frames(shot, model, key_choice="own")

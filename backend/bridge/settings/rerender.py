@@ -48,5 +48,7 @@ class RerenderSettings(PropagationSettings, MotionSettings, DiffusionSettings):
 
     def evaluations(self, frames: int) -> int:
         """Return how many evaluations ``frames`` take: of their key frames, and half as many again to fuse pixels."""
+        if self.key_choice == "own":
+            return 0
         keys = -(-(frames - 1) // self.key_distance) + 1
         return super().evaluations(keys) * (3 if self.pixel_fusion else 2) // 2
