@@ -19,12 +19,14 @@ from .exemplar import ExemplarSettings
 from .framewise import FramewiseSettings
 from .rerender import RerenderSettings
 from .synchronized import SynchronizedSettings
+from .tokenflow import TokenFlowSettings
 
 METHODS = (
     ("exemplar", "Painted Keys", "Carry your own painted key frames through the shot; needs no model"),
     ("framewise", "Frame by Frame", "Every frame alone through a diffusion model; flickers, the baseline"),
     ("synchronized", "Synchronized", "All frames of a window agree while they form: most alike, any model"),
     ("rerender", "Rerender", "A few key frames that agree, carried to all others: fastest, for shots that change slowly"),
+    ("tokenflow", "TokenFlow", "Key frames edited together, their features carried to all others: keeps the layout"),
 )
 
 
@@ -38,6 +40,7 @@ class Settings(Group):
     framewise: FramewiseSettings = field(default_factory=FramewiseSettings)
     rerender: RerenderSettings = field(default_factory=RerenderSettings)
     synchronized: SynchronizedSettings = field(default_factory=SynchronizedSettings)
+    tokenflow: TokenFlowSettings = field(default_factory=TokenFlowSettings)
 
     @property
     def chosen(self) -> Group:

@@ -1,0 +1,192 @@
+"""TokenFlow: key frames edited together, their attention's outputs carried to all frames of the shot.
+
+Geyer et al., "TokenFlow: Consistent Diffusion Features for Consistent Video Editing", ICLR 2024 (arXiv 2307.10373).
+At every step of sampling, random key frames pass the network together, each looking at all of them (section 4.1); then
+all other frames pass it, with every self-attention layer's output replaced by that of the two keys around them, moved
+to where the same things are (section 4.2). Where that is the paper reads off the features of the source, which takes a
+pass of its own; here exact motion can tell it, and better: of hidden, blank and repeated things too.
+
+Beyond the paper, the forming picture (x0) may be carried like one more layer of tokens, at the latents' own stride: a
+network with no attention at its finest level would otherwise paint fine strokes anew in every frame.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..bridge.errors import UserError
+from ..bridge.settings import Settings
+from ..diffusion.attention import AttentionControl, Sources, Structure, TokenBank, TokenMap
+from ..diffusion.denoising import Denoiser
+from ..diffusion.injection import Injection
+from ..diffusion.inversion import inversion_levels
+from ..diffusion.pictures import crop, to_picture
+from ..diffusion.protocol import Model
+from ..diffusion.sampling import Noise, Sampler, Window
+from ..shot.shot import Shot
+from . import FrameDone, Step
+from .conditions import Conditions, prepared
+from .motion import motion_of
+from .noise import RunNoise
+from .token_keys import Plan, plans, takes
+from .token_maps import MotionMaps, feature_sources, moved
+from .token_source import SourceBranch, States, Trajectory, noised, trace_back
+
+
+def tokenflow(
+    shot: Shot, model: Model, settings: Settings, wanted: Sequence[int], keys: Mapping[int, np.ndarray]
+) -> Iterator[Step | FrameDone]:
+    """Yield every ``wanted`` frame of ``shot``. All frames are worked on, for any may be a key; ``keys`` are not used.
+
+    Raises UserError for a model without self-attention layers, a shot without data for a control that is asked for, and
+    the editor ControlNet without one.
+    """
+    chosen = settings.tokenflow.resolved()
+    if model.attention is None:
+        raise UserError("TokenFlow needs a UNet, which this model has not. Choose Stable Diffusion 1.5, 2.1 or XL.")
+    if chosen.editor == "controlnet" and not model.info.controls:
+        raise UserError("There is no ControlNet to hold the picture together. Choose one, or another editor.")
+    scheduler = model.scheduler("ddim" if chosen.editor == "pnp" else chosen.sampler)
+    sampler = Sampler(scheduler, chosen.steps, 1.0 if chosen.editor == "controlnet" else chosen.strength)
+    if len(sampler) == 0:
+        yield from (FrameDone(frame, shot.beauty(frame)) for frame in wanted)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(shot, model, model.attention, settings, sampler)
+        yield from run.start(Path(folder))
+        for step in range(len(sampler)):
+            yield from run.advance(step)
+        for frame in wanted:
+            yield FrameDone(frame, run.picture(frame))
+
+
+class Run:
+    """The states of all frames of a shot, on their way from noise to pictures.
+
+    They wait on the CPU, as do the tokens of the keys that are still needed: what a run holds of the network's inside
+    at once does not grow with the shot.
+    """
+
+    def __init__(
+        self, shot: Shot, model: Model, control: AttentionControl, settings: Settings, sampler: Sampler
+    ) -> None:
+        chosen = settings.tokenflow.resolved()
+        self._shot, self._model, self._control, self._sampler = shot, model, control, sampler
+        self._chosen, self._seed = chosen, settings.seed
+        self._rows = {frame: row for row, frame in enumerate(shot.frames)}
+        self._plans = plans(takes(shot.frames, shot.info.cuts), chosen, len(sampler), settings.seed)
+        self._edit = Denoiser(model, sampler, Conditions(shot, model, chosen), chosen.guidance, chosen.joint_keys)
+        self._injection = Injection(control)
+        held = chosen.editor == "pnp"
+        self._features_held = Window(0, chosen.feature_share if held else 0).steps(sampler)
+        self._attention_held = Window(0, chosen.attention_share if held else 0).steps(sampler)
+        self._along_motion = chosen.correspondence == "motion" or (chosen.correspondence == "auto" and shot.has_data)
+        self._carrying = Window(0, chosen.carry if self._along_motion else 0).steps(sampler)
+        self._done, self._total = 0, sum(plan.work for plan in self._plans)
+
+    def start(self, folder: Path) -> Iterator[Step]:
+        """Bring all frames to the state of the first step; ``folder`` is for what is too large for memory."""
+        model, chosen, frames = self._model, self._chosen, self._shot.frames
+        latents = []
+        for frame in frames:
+            picture = prepared(self._shot.beauty(frame), model)
+            latents.append(model.codec.encode(picture.unsqueeze(0) * 2 - 1).cpu())
+            yield Step(0, self._total, f"reading frame {frame}")
+        z = torch.cat(latents)
+        self._maps = MotionMaps(motion_of(self._shot, chosen.motion), (z.shape[2], z.shape[3]), model.codec.factor)
+        said = dataclasses.replace(chosen, prompt=chosen.source_prompt, negative_prompt="")
+        conditions = Conditions(self._shot, model, said)
+        states: States
+        if chosen.editor == "pnp":
+            levels = inversion_levels(self._sampler.timesteps.tolist(), chosen.inversion_fineness)
+            self._total += len(frames) * (len(levels) - 1)
+            kept = Trajectory(folder / "trajectory.npy", self._sampler.timesteps.tolist(), z.shape)
+            for frame in trace_back(model, conditions, frames, z, levels, kept):
+                yield self._told([frame], "tracing back")
+            self._x, states = kept.at(0), kept.at
+        else:
+            noise = self._noise(z)
+            self._x, states = self._sampler.start(z, noise), noised(self._sampler, z, noise)
+        denoise = Denoiser(model, self._sampler, conditions, guidance=1.0, batch=chosen.joint_keys)
+        self._source = SourceBranch(self._control, self._injection, denoise, states)
+
+    def advance(self, step: int) -> Iterator[Step]:
+        """Take all frames through one step."""
+        plan, bank, output = self._plans[step], TokenBank("cpu"), torch.zeros_like(self._x)
+        note = f"step {step + 1} of {len(self._sampler)}"
+        for window, others in plan.passes(self._chosen.joint_keys):
+            self._read(window, step)
+            with self._jointly(bank, step), self._control.record(bank):
+                output[self._at(window)] = self._predicted(window, step)
+            yield self._told(window, note)
+            for part in others:
+                self._read(part, step)
+                with self._control.propagate(bank, self._sources(plan, step)):
+                    output[self._at(part)] = self._predicted(part, step)
+                self._source.keep_only(bank.frames)
+                yield self._told(part, note)
+            bank.keep_only(window[-1:])
+            self._source.keep_only(window[-1:])
+        prediction = self._sampler.predict(output, self._x, step)
+        x0 = self._carried(plan, prediction.x0) if step in self._carrying else None
+        self._x = self._sampler.advance(self._x, prediction, step, x0)
+
+    def picture(self, frame: int) -> np.ndarray:
+        """Return the finished picture of ``frame``, (H, W, 3) float32 sRGB."""
+        decoded = self._model.codec.decode(self._x[self._at([frame])].to(self._model.device))[0]
+        return crop(to_picture(decoded / 2 + 0.5), (self._shot.height, self._shot.width))
+
+    def _noise(self, z: Tensor) -> Noise:
+        footage = not self._shot.has_data  # nothing there that noise could be anchored to
+        kind = "shared" if footage and self._chosen.noise == "anchored" else self._chosen.noise
+        return RunNoise(kind, self._shot, self._seed, self._model.codec.factor).of(self._shot.frames, z.shape[1:])
+
+    def _read(self, frames: Sequence[int], step: int) -> None:
+        """Pass the source's frames through the network, where anything is to be learned from that."""
+        if not self._along_motion or step in self._features_held or step in self._attention_held:
+            self._source.read(step, self._at(frames), frames)
+
+    def _jointly(self, bank: TokenBank, step: int) -> AbstractContextManager:
+        """Return the joint pass of a window's keys, which see the last key of the window before beside themselves."""
+        structure = Structure(self._source.tokens, self._injection.layers) if step in self._attention_held else None
+        return self._control.joint(beside=bank if bank.frames else None, structure=structure)
+
+    def _sources(self, plan: Plan, step: int) -> Sources:
+        """Return where the tokens of the frames between the keys come from."""
+        timestep = float(self._sampler.timesteps[step])
+
+        def sources(layer: str, frame: int, grid: tuple[int, int]) -> list[tuple[int, TokenMap]]:
+            if self._along_motion:
+                return self._maps.sources(plan, frame, grid)
+            return feature_sources(plan, self._source.tokens, layer, timestep, frame, self._model.device)
+
+        return sources
+
+    def _predicted(self, frames: Sequence[int], step: int) -> Tensor:
+        """Return the network's guided output for the edit of ``frames``, (F, C, h, w)."""
+        held = self._injection.inject(self._source.features) if step in self._features_held else nullcontext()
+        with held:
+            return self._edit(self._x[self._at(frames)], step, frames).cpu()
+
+    def _carried(self, plan: Plan, x0: Tensor) -> Tensor:
+        """Return the clean predictions with those of the keys moved over all that the keys show."""
+        result = x0.clone()
+        for frame, row in self._rows.items():
+            found = self._maps.sources(plan, frame, (x0.shape[2], x0.shape[3]))
+            result[row] = moved(x0, self._at([key for key, _ in found]), [tokens for _, tokens in found], x0[row])
+        return result
+
+    def _at(self, frames: Sequence[int]) -> list[int]:
+        return [self._rows[frame] for frame in frames]
+
+    def _told(self, frames: Sequence[int], note: str) -> Step:
+        self._done += len(frames)
+        return Step(self._done, self._total, note)
