@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import subprocess
+import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,15 +20,15 @@ from bpy.props import EnumProperty
 
 from ..backend.bridge.client import clean_environment
 from ..backend.bridge.environment import environment_in, marker, standing
+from ..backend.bridge.errands import ROOT, Ended, Errand, Progress
 from ..backend.bridge.errors import UserError
-from ..backend.bridge.install import events
 from ..backend.bridge.install.lock import LOCKS
-from ..backend.bridge.install.phases import ROOT, Plan
-from ..backend.bridge.install.process import Installation, look
+from ..backend.bridge.install.phases import Plan
 from ..properties import backend_folder, preferences, worker_problem
 from . import session
 from .reporting import attempt
 
+INSTALLER = "backend.bridge.install"
 TICK_SECONDS = 0.2
 LOOK_SECONDS = 60.0
 
@@ -38,12 +39,12 @@ class Setup:
     def __init__(self) -> None:
         self.standing = ""  # see environment.standing; "" before anyone looked
         self.made: dict[str, str] = {}  # what was noted when it was finished
-        self.ended: events.Ended | None = None
+        self.ended: Ended | None = None
         self.offer: dict[str, object] = {}  # what this machine can compute on, see install.__main__.offer
-        self._running: Installation | None = None
+        self._running: Errand | None = None
 
     @property
-    def progress(self) -> events.Progress | None:
+    def progress(self) -> Progress | None:
         """How far the present run is, None while there is none."""
         return self._running.progress if self._running else None
 
@@ -56,8 +57,9 @@ class Setup:
     def find_choices(self) -> None:
         """Find out what this machine can compute on: about a second. UserError where it cannot be found out."""
         try:
+            look = [sys.executable, "-s", "-m", INSTALLER, "detect", "--locks", str(LOCKS)]
             done = subprocess.run(
-                look(LOCKS), cwd=ROOT, env=clean_environment(os.environ), capture_output=True, text=True,
+                look, cwd=ROOT, env=clean_environment(os.environ), capture_output=True, text=True,
                 check=True, timeout=LOOK_SECONDS,
             )  # fmt: skip
             self.offer = json.loads(done.stdout)
@@ -72,7 +74,7 @@ class Setup:
             raise UserError("The backend is being set up already. Wait for it, or cancel it.")
         session.current().release()
         self.ended = None
-        self._running = Installation(command, plan, _certificates())
+        self._running = Errand(INSTALLER, [command, *plan.arguments], certificates())
         if not bpy.app.timers.is_registered(_timer):
             bpy.app.timers.register(_timer, first_interval=TICK_SECONDS, persistent=True)
 
@@ -127,7 +129,7 @@ def online_problem() -> str:
     return "Online access is off. Allow it in Preferences > System > Network, or choose a wheelhouse."
 
 
-def _certificates() -> dict[str, str]:
+def certificates() -> dict[str, str]:
     """Return where the certificates lie that Blender brings, for systems whose own its Python does not find."""
     found = find_spec("certifi")
     bundle = Path(found.origin).with_name("cacert.pem") if found and found.origin else None

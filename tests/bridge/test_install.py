@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 
 from backend.bridge.environment import find_python, marker, python_in, standing
+from backend.bridge.errands import Ended, Errand, Progress, decode
 from backend.bridge.errors import UserError
-from backend.bridge.install import events, fetch, phases
+from backend.bridge.install import fetch, phases
 from backend.bridge.install.machine import Machine
 from backend.bridge.install.phases import Plan
-from backend.bridge.install.process import Installation
 from tests.bridge.wheels import HERE, Index, make_wheel, write_lock
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the locks of these tests are for Linux")
@@ -46,8 +46,8 @@ def plan(tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> Plan:
     return Plan(tmp_path / "backend", "cpu", locks=locks)
 
 
-def told(plan: Plan, machine: Machine = MACHINE) -> list[events.Progress]:
-    heard: list[events.Progress] = []
+def told(plan: Plan, machine: Machine = MACHINE) -> list[Progress]:
+    heard: list[Progress] = []
     phases.install(plan, machine, heard.append)
     return heard
 
@@ -65,7 +65,7 @@ def refused(plan: Plan, machine: Machine = MACHINE) -> str:
 
 def test_an_install_goes_through_its_phases_and_counts_bytes(plan: Plan, index: Index) -> None:
     heard = told(plan)
-    assert list(dict.fromkeys(event.phase for event in heard)) == list(events.PHASES)
+    assert list(dict.fromkeys(event.phase for event in heard)) == list(phases.PHASES)
     fetched = [event for event in heard if event.phase == "download"]
     total = sum(path.stat().st_size for path in index.folder.iterdir())
     assert fetched[-1].done == fetched[-1].total == total
@@ -175,8 +175,8 @@ def test_a_disk_that_fills_up_meanwhile_is_told(plan: Plan) -> None:
     arguments = ["install", "--folder", str(plan.folder), "--accelerator", "cpu", "--locks", str(plan.locks)]
     command = [sys.executable, "-c", code, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=phases.ROOT)
-    last = events.decode(done.stdout.splitlines()[-1])
-    assert isinstance(last, events.Ended)
+    last = decode(done.stdout.splitlines()[-1])
+    assert isinstance(last, Ended)
     assert (done.returncode, last.state, last.phase) == (1, "failed", "download")
     assert "is full" in last.message
     told(plan)
@@ -217,10 +217,10 @@ def test_a_long_path_in_any_script_is_fine(plan: Plan) -> None:
 
 def test_a_killed_installer_leaves_an_unfinished_environment_and_its_bytes(plan: Plan, index: Index) -> None:
     index.slow.clear()
-    running = Installation("install", plan, {})
+    running = begun(plan)
     wait_for(running, lambda: running.progress.done > 0)
     running.poll()
-    os.killpg(running._process.pid, signal.SIGKILL)
+    os.killpg(running.process.pid, signal.SIGKILL)
     wait_for(running, lambda: not running.poll())
     assert running.ended is not None
     assert running.ended.state == "failed"
@@ -230,7 +230,7 @@ def test_a_killed_installer_leaves_an_unfinished_environment_and_its_bytes(plan:
         find_python_of_user(plan)
     index.slow.set()
     before = len(index.log)
-    again = Installation("install", plan, {})
+    again = begun(plan)
     wait_for(again, lambda: not again.poll())
     assert again.ended is not None
     assert again.ended.state == "done", again.ended
@@ -239,7 +239,7 @@ def test_a_killed_installer_leaves_an_unfinished_environment_and_its_bytes(plan:
 
 def test_cancel_ends_everything_at_once_and_install_goes_on(plan: Plan, index: Index) -> None:
     index.slow.clear()
-    running = Installation("install", plan, {})
+    running = begun(plan)
     wait_for(running, lambda: running.progress.done > 0)
     running.cancel()
     assert not running.poll()
@@ -249,7 +249,11 @@ def test_cancel_ends_everything_at_once_and_install_goes_on(plan: Plan, index: I
     told(plan)
 
 
-def wait_for(running: Installation, happened: object) -> None:
+def begun(plan: Plan, extra: dict[str, str] | None = None) -> Errand:
+    return Errand("backend.bridge.install", ["install", *plan.arguments], extra)
+
+
+def wait_for(running: Errand, happened: object) -> None:
     end = time.monotonic() + 30
     while not happened():  # type: ignore[operator]
         assert time.monotonic() < end
@@ -259,16 +263,16 @@ def wait_for(running: Installation, happened: object) -> None:
 
 def test_an_installer_whose_owner_is_gone_ends(plan: Plan, index: Index) -> None:
     index.slow.clear()
-    running = Installation("install", plan, {})
+    running = begun(plan)
     wait_for(running, lambda: running.progress.done > 0)
-    assert running._process.stdin is not None
-    running._process.stdin.close()
-    running._process.wait(timeout=10)
+    assert running.process.stdin is not None
+    running.process.stdin.close()
+    running.process.wait(timeout=10)
 
 
 def test_a_report_tells_what_is_needed_and_names_nobody(plan: Plan, index: Index) -> None:
     index.down = True
-    running = Installation("install", plan, {"HOME": str(plan.folder.parent)})
+    running = begun(plan, {"HOME": str(plan.folder.parent)})
     wait_for(running, lambda: not running.poll())
     assert running.ended is not None
     text = running.ended.report

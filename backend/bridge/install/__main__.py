@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import signal
 import sys
-import threading
 import traceback
 from pathlib import Path
 
 from ..environment import marker
+from ..errands import Ended, Progress, end_with_owner, tell
 from ..errors import UserError
-from . import events, phases
+from . import phases
 from .lock import LOCKS, accelerators, read_lock
 from .machine import Machine, accelerator_problem, machine_problem, reason, recommend
 from .phases import Plan
@@ -24,7 +22,7 @@ def main(arguments: list[str]) -> int:
     """Do what is asked, telling of it in JSON lines, and return 0, or 1 where it failed."""
     chosen = _parser().parse_args(arguments)
     if chosen.owned:
-        threading.Thread(target=_end_with_owner, daemon=True).start()
+        end_with_owner()
     machine = Machine.here()
     if chosen.command == "detect":
         sys.stdout.write(json.dumps(offer(machine, chosen.locks)) + "\n")
@@ -50,12 +48,12 @@ def _attempt(command: str, plan: Plan, machine: Machine) -> int:
     """Do ``command``; whatever goes wrong becomes one sentence and a report."""
     at = ["check"]
 
-    def tell(event: events.Progress) -> None:
+    def note(event: Progress) -> None:
         at[0] = event.phase
-        _emit(event)
+        tell(event)
 
     try:
-        message = _do(command, plan, machine, tell)
+        message = _do(command, plan, machine, note)
     except UserError as error:
         return _fail(plan, machine, at[0], str(error))
     except Exception as error:  # noqa: BLE001 - the boundary: whatever went wrong becomes one sentence and a log
@@ -64,7 +62,7 @@ def _attempt(command: str, plan: Plan, machine: Machine) -> int:
                 log.write(traceback.format_exc())
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         return _fail(plan, machine, at[0], f"Tempera met an error of its own ({why}). Pass on the report.")
-    _emit(events.Ended("done", at[0], message))
+    tell(Ended("done", at[0], message))
     return 0
 
 
@@ -82,21 +80,8 @@ def _do(command: str, plan: Plan, machine: Machine, tell: phases.Tell) -> str:
 
 
 def _fail(plan: Plan, machine: Machine, phase: str, message: str) -> int:
-    _emit(events.Ended("failed", phase, message, report(plan, machine, phase, message)))
+    tell(Ended("failed", phase, message, report(plan, machine, phase, message)))
     return 1
-
-
-def _emit(event: events.Event) -> None:
-    sys.stdout.write(events.encode(event))
-    sys.stdout.flush()
-
-
-def _end_with_owner() -> None:
-    """End this process and all that it started when standard input ends: nobody is left to install for."""
-    sys.stdin.buffer.read()
-    if os.name != "nt":
-        os.killpg(0, signal.SIGKILL)
-    os._exit(1)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -46,6 +46,19 @@ def fetch(url: str, target: Path, sha256: str, tell: Tell) -> None:
         raise UserError(disk_sentence(error, target)) from error
 
 
+def fetch_small(url: str) -> bytes:
+    """Return what lies at ``url``, a listing or another small file; UserError where the network refuses."""
+    request = urllib.request.Request(url, headers={"User-Agent": f"Tempera/{VERSION}"})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=SILENCE_SECONDS) as answer:  # noqa: S310
+            return bytes(answer.read())
+    except urllib.error.HTTPError as error:
+        host = urlsplit(url).hostname
+        raise UserError(f"{host} answers {error.code} ({error.reason}). Try again later, or update Tempera.") from error
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        raise UserError(_network_sentence(url, error)) from error
+
+
 def checksum(path: Path) -> str:
     """Return the SHA-256 of the file at ``path`` as hexadecimal digits."""
     with path.open("rb") as file:

@@ -17,16 +17,16 @@ from pathlib import Path
 
 from .. import VERSION
 from ..environment import MARKER, environment_in, marker, python_in
+from ..errands import ROOT, Progress
 from ..errors import UserError
-from .events import Progress
 from .fetch import checksum, disk_sentence, fetch, move
 from .lock import LOCKS, Lock, Wheel, pinned_uv, read_lock
 from .machine import Machine, accelerator_problem, folder_problem, machine_problem
 from .tool import Tool, find_tool, run
 
 LOG = "install.log"
+PHASES = ("check", "tool", "environment", "download", "install", "verify")
 PARTS = ("environment", "wheels", "tools", "cache", "python", LOG)  # all that an install makes in its folder
-ROOT = Path(__file__).resolve().parents[3]  # the folder that holds ``backend``
 UNPACKED = 2.2  # bytes on the disk for each byte of a wheel, itself not counted
 
 Tell = Callable[[Progress], None]
@@ -45,6 +45,14 @@ class Plan:
     wheelhouse: Path | None = None
     online: bool = True
     locks: Path = LOCKS
+
+    @property
+    def arguments(self) -> list[str]:
+        """The plan as the installer's command line takes it."""
+        house = ["--wheelhouse", str(self.wheelhouse)] if self.wheelhouse else []
+        offline = [] if self.online else ["--offline"]
+        where = ["--folder", str(self.folder), "--locks", str(self.locks)]
+        return ["--accelerator", self.accelerator, *where, *house, *offline]
 
     @property
     def environment(self) -> Path:
