@@ -120,7 +120,8 @@ def _work(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> State:
     if cancelled():
         return _stopped(job, shot)
     started = time.monotonic()
-    for step in _method(job, shot, wanted):
+    model = _model(job)
+    for step in _method(job, shot, model, wanted):
         if isinstance(step, FrameDone):
             path = job.frame_path(step.frame)
             write_file(path, encode_png(step.image, shot.alpha(step.frame)))
@@ -132,7 +133,7 @@ def _work(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> State:
     missing = [frame for frame in shot.frames if frame not in set(job.finished())]
     if missing:
         raise RuntimeError(f"{job.settings.method} left frames {missing[:5]} undone")
-    _report(job, shot, wanted, time.monotonic() - started)
+    _report(job, shot, wanted, time.monotonic() - started, model.evaluations if model else 0)
     return State("done")
 
 
@@ -140,14 +141,17 @@ def _stopped(job: Job, shot: Shot) -> State:
     return State("cancelled", f"Stopped with {len(job.finished())} of {len(shot.frames)} frames finished.")
 
 
-def _method(job: Job, shot: Shot, wanted: list[int]) -> Iterator[Step | FrameDone]:
+def _model(job: Job) -> Any:
+    """Return the model that the job's method runs, None where it runs none."""
+    if not hasattr(job.settings.chosen, "model"):
+        return None
+    return importlib.import_module(".diffusion.model", __package__).load_model(job.settings.chosen)
+
+
+def _method(job: Job, shot: Shot, model: Any, wanted: list[int]) -> Iterator[Step | FrameDone]:
     """Start the job's method; the module is imported only now, so that no method costs another's imports."""
     name = job.settings.method
     method = getattr(importlib.import_module(f".methods.{name}", __package__), name)
-    model: Any = None
-    if hasattr(job.settings.chosen, "model"):
-        load = importlib.import_module(".diffusion.model", __package__).load_model
-        model = load(job.settings.chosen)
     return method(shot, model, job.settings, wanted, _keys(job))
 
 
@@ -166,15 +170,18 @@ def _keys(job: Job) -> dict[int, np.ndarray]:
     return keys
 
 
-def _report(job: Job, shot: Shot, made: list[int], seconds: float) -> None:
+def _report(job: Job, shot: Shot, made: list[int], seconds: float, evaluations: int) -> None:
     write_json(
-        job.folder / "report.json",
+        job.report_path,
         {
             "version": VERSION,
             "method": job.settings.method,
             "frames": len(shot.frames),
             "frames_made_in_this_run": len(made),
             "seconds": round(seconds, 3),
+            "evaluations": evaluations,
+            "memory": peak_memory(),
+            "size": list(shot.info.size),
             "motion": shot.motion.describe(),
             "notes": list(shot.info.notes),
         },
@@ -242,6 +249,20 @@ def _read(stdin: BinaryIO, requests: queue.SimpleQueue[Work], unwanted: set[str]
                 unwanted.add(request.job)
     finally:
         os._exit(0)
+
+
+def peak_memory() -> int:
+    """Return the most bytes that were ever held: of the GPU's memory where networks run there, else of this process."""
+    if device() == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_reserved()
+    if os.name == "nt":
+        return 0
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def device() -> str:

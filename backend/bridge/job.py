@@ -148,6 +148,11 @@ class Job:
         return self.folder / "measure.json"
 
     @property
+    def report_path(self) -> Path:
+        """What the last run used and what it took."""
+        return self.folder / "report.json"
+
+    @property
     def heat_map_folder(self) -> Path:
         """Where the heat maps of the finished frames lie, named as the frames are."""
         return self.folder / "heatmap"

@@ -39,9 +39,12 @@ class Denoiser:
 
     def __call__(self, x: Tensor, step: int, frames: Sequence[int]) -> Tensor:
         """Return the guided outputs (N, C, h, w) for the states ``x`` (N, C, h, w) of ``frames`` at ``step``."""
-        x = self._sampler.input(x, step)
+        state, x = x, self._sampler.input(x, step)
         parts = [slice(start, start + self._batch) for start in range(0, len(frames), self._batch)]
-        return torch.cat([self._predict(x[part], step, frames[part]) for part in parts])
+        output = torch.cat([self._predict(x[part], step, frames[part]) for part in parts])
+        if self._model.watch is not None:
+            self._model.watch(frames, self._sampler.predict(output, state, step).x0)
+        return output
 
     def _predict(self, x: Tensor, step: int, frames: Sequence[int]) -> Tensor:
         """Predict some frames in one evaluation: streams of [negative] positive [regions], each of all the frames."""

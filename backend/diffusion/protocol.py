@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -31,20 +31,24 @@ class Info:
 
 
 Images = Sequence[tuple[Tensor, Tensor]]
+Watch = Callable[[Sequence[int], Tensor], None]
 
 
 class Model(Protocol):
     """A latent diffusion model: words and pictures in, predictions out.
 
     ``codec`` is the way between pictures and latents, ``device`` where the network runs; ``attention`` takes its
-    self-attention in hand, None in families that have no layers of it alone. Scalings, parametrisations, and extra
-    inputs of a family stay behind this line.
+    self-attention in hand, None in families that have no layers of it alone. ``evaluations`` counts the rows that it
+    predicted. ``watch``, where it is set, is shown the clean latents (N, C, h, w) that every guided prediction promises
+    of its frames. Scalings, parametrisations, and extra inputs of a family stay behind this line.
     """
 
     info: Info
     codec: LatentCodec
     device: torch.device
     attention: AttentionControl | None
+    evaluations: int
+    watch: Watch | None
 
     def encode_text(self, prompts: Sequence[str]) -> list[Text]:
         """Encode prompts of any length to texts of one length."""

@@ -18,7 +18,7 @@ from .conditioning import Text, encode_clip
 from .latents import LatentCodec
 from .loading import load_part, load_tokenizer, read_json
 from .parts import load_vae
-from .protocol import Images, Info
+from .protocol import Images, Info, Watch
 from .schedulers import make_scheduler
 
 LONGEST = 256  # tokens that the third text encoder reads of a prompt
@@ -33,6 +33,8 @@ class TransformerModel:
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, preview: Any = None) -> None:
         """Open a diffusers folder; UserError for parts that are missing or do not fit."""
         self.device, self._dtype = device, dtype
+        self.evaluations = 0
+        self.watch: Watch | None = None
         kinds = {"SD3Transformer2DModel": diffusers.SD3Transformer2DModel}
         self._transformer = load_part(kinds, folder / "transformer", dtype)
         self._encoders = [load_part(CLIP, folder / f"text_encoder{suffix}", dtype) for suffix in ("", "_2")]
@@ -94,6 +96,7 @@ class TransformerModel:
         self, x: Tensor, t: Tensor, texts: Sequence[Text], images: Images = (), guidance: float = 1.0  # noqa: ARG002
     ) -> Tensor:
         """Return the transformer's raw output for states ``x`` (R, C, h, w); see ``protocol.Model.predict``."""
+        self.evaluations += len(x)
         x = x.to(self.device, self._dtype)
         return self._transformer(
             hidden_states=x, timestep=t.to(self.device).expand(len(x)),

@@ -17,7 +17,7 @@ from .conditioning import Text, encode_clip
 from .controlnet import Control, ControlNet, residuals
 from .latents import LatentCodec
 from .parts import Parts
-from .protocol import Images, Info
+from .protocol import Images, Info, Watch
 from .schedulers import make_scheduler
 
 
@@ -40,6 +40,8 @@ class UNetModel:
         self.info = Info("sdxl" if self._extended else "sd", native, self.codec.factor, kinds, inside)
         self.attention: AttentionControl | None = AttentionControl(parts.unet)
         self._style: StyleAdapter | None = None
+        self.evaluations = 0
+        self.watch: Watch | None = None
 
     def add_style(self, path: Path, scale: float) -> None:
         """Let pictures speak beside the words, by the IP-Adapter in ``path``; UserError where it does not fit."""
@@ -78,6 +80,7 @@ class UNetModel:
         self, x: Tensor, t: Tensor, texts: Sequence[Text], images: Images = (), guidance: float = 1.0
     ) -> Tensor:
         """Return the UNet's raw output for states ``x`` (R, C, h, w); see ``protocol.Model.predict``."""
+        self.evaluations += len(x)
         x, t = x.to(self.device, self._dtype), t.to(self.device)
         tokens, added = torch.stack([text.tokens for text in texts]), self._added(x, texts)
         shared: dict[str, Any] = {"encoder_hidden_states": tokens, "return_dict": False}

@@ -171,3 +171,17 @@ def test_long_prompts_are_chunked_and_not_cut(sd: Model) -> None:
     assert tokens(prompt).tokens.shape[0] == 77 * len(chunks)
     assert not torch.equal(tokens(prompt + " ink").tokens[-77:], tokens(prompt).tokens[-77:])
     assert tokens("x" * 500).tokens.shape[0] == 77 * 7  # one word longer than a chunk
+
+
+def test_every_prediction_is_counted_and_shown_to_whoever_watches(tmp_path: Path) -> None:
+    model = open_model(tiny.save_sd(tmp_path / "sd"))
+    text, negative = model.encode_text(["a fox", ""])
+    conditions = {frame: Condition(text, negative) for frame in (3, 4)}
+    z = model.codec.encode(torch.stack([picture(1), picture(2)]) * 2 - 1)
+    seen: list[tuple[list[int], Tensor]] = []
+    model.watch = lambda frames, x0: seen.append((list(frames), x0))
+    sampler = Sampler(model.scheduler("ddim"), 3)
+    result = denoise(model, sampler, conditions, z, gaussian_noise(z.shape[1:], [1, 2]))
+    assert model.evaluations == 3 * 2 * 2
+    assert [frames for frames, _ in seen] == [[3, 4]] * 3
+    torch.testing.assert_close(seen[-1][1], result)  # DDIM ends at what it last promised
