@@ -82,7 +82,11 @@ def test_every_setting_has_one_home_and_a_section() -> None:
         assert set(homes(group)) == set(specs(group))
         for name, home in homes(group).items():
             assert name in specs(home)
-            assert specs(group)[name][2].section in SECTIONS
+            spec = specs(group)[name][2]
+            assert spec.section in SECTIONS
+            if spec.needs:
+                choices = [choice[0] for choice in specs(group)[spec.needs[0]][2].choices]
+                assert set(spec.needs[1:]) <= set(choices), name
             shared = home is not group
             assert (layer_name(home) == method) is not shared
     assert len({homes(group)["prompt"] for group in groups().values() if "prompt" in homes(group)}) == 1

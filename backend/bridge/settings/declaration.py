@@ -15,7 +15,8 @@ class Spec:
 
     ``low`` and ``high`` are inclusive limits in the setting's unit; ``soft_low`` and ``soft_high`` bound a slider.
     ``choices`` are ``(identifier, label, help)``. ``subtype`` is "" or one of "FILE_PATH", "DIR_PATH", "FACTOR".
-    ``section`` says in which of SECTIONS it is shown; "" is with the method itself.
+    ``section`` says in which of SECTIONS it is shown; "" is with the method itself. It is shown only where ``needs``
+    holds: the name of another setting, which must be set, or have one of the values that follow the name.
     """
 
     help: str
@@ -28,6 +29,7 @@ class Spec:
     choices: tuple[tuple[str, str, str], ...] = ()
     subtype: str = ""
     section: str = ""
+    needs: tuple[str, ...] = ()
 
 
 SECTIONS = ("style", "motion", "", "advanced", "model", "control", "sampling")

@@ -21,6 +21,26 @@ CONTROLS = (
 class DiffusionSettings(Group):
     """What every method that runs a diffusion model is told."""
 
+    prompt: str = setting("", "Prompt", "What the picture should look like, in words", section="style")
+    negative_prompt: str = setting(
+        "", "Negative Prompt", "What the picture should not look like, in words", section="style",
+    )
+    strength: float = setting(
+        0.6, "Strength", "How far the picture may leave the render: 0 returns the render, 1 starts from noise",
+        low=0.0, high=1.0, subtype="FACTOR", section="style",
+    )
+    style_adapter: str = setting(
+        "", "Style Adapter", "An IP-Adapter file with its image_encoder folder beside it; empty for none",
+        subtype="FILE_PATH", section="style",
+    )
+    style_image: str = setting(
+        "", "Style Image", "The picture that the style adapter looks at", subtype="FILE_PATH",
+        section="style", needs=("style_adapter",),
+    )
+    style_scale: float = setting(
+        0.6, "Style Weight", "How much the style image counts beside the prompt", low=0.0, high=2.0, soft_high=1.0,
+        section="style", needs=("style_adapter",),
+    )
     model: str = setting(
         "", "Model",
         "Folder of a diffusers model or a .safetensors file, of Stable Diffusion 1.5, 2.1, XL or 3; empty for the "
@@ -45,32 +65,18 @@ class DiffusionSettings(Group):
     )
     control_2: str = setting(
         "lines", "Second Control", "What guides the second ControlNet", choices=CONTROLS, section="control",
+        needs=("controlnet_2",),
     )
     control_scale_2: float = setting(
         1.0, "Second Weight", "How strictly the picture follows the second control image",
-        low=0.0, high=4.0, soft_high=2.0, section="control",
+        low=0.0, high=4.0, soft_high=2.0, section="control", needs=("controlnet_2",),
     )
     lora: str = setting(
         "", "LoRA", "A LoRA file that fits the model; empty for none", subtype="FILE_PATH", section="model",
     )
     lora_scale: float = setting(
         1.0, "LoRA Weight", "How much of the LoRA is added to the model",
-        low=-4.0, high=4.0, soft_low=0.0, soft_high=1.5, section="model",
-    )
-    style_adapter: str = setting(
-        "", "Style Adapter", "An IP-Adapter file with its image_encoder folder beside it; empty for none",
-        subtype="FILE_PATH", section="model",
-    )
-    style_image: str = setting(
-        "", "Style Image", "The picture that the style adapter looks at", subtype="FILE_PATH", section="style",
-    )
-    style_scale: float = setting(
-        0.6, "Style Weight", "How much the style image counts beside the prompt", low=0.0, high=2.0, soft_high=1.0,
-        section="style",
-    )
-    prompt: str = setting("", "Prompt", "What the picture should look like, in words", section="style")
-    negative_prompt: str = setting(
-        "", "Negative Prompt", "What the picture should not look like, in words", section="style",
+        low=-4.0, high=4.0, soft_low=0.0, soft_high=1.5, section="model", needs=("lora",),
     )
     sampler: str = setting(
         "auto", "Sampler", "The way from noise to the picture",
@@ -91,11 +97,6 @@ class DiffusionSettings(Group):
         7.5, "Guidance", "How strictly the picture follows the prompt (classifier-free guidance scale)",
         low=0.0, high=50.0, soft_low=1.0, soft_high=15.0, section="sampling",
     )
-    strength: float = setting(
-        0.6, "Strength", "How far the picture may leave the render: 0 returns the render, 1 starts from noise",
-        low=0.0, high=1.0, subtype="FACTOR", section="style",
-    )
-
     def evaluations(self, frames: int) -> int:
         """Return how many evaluations ``frames`` take one by one: a step two, with the negative prompt's."""
         steps = math.ceil(self.steps * self.strength)
