@@ -1,12 +1,12 @@
 """What the artist sets: properties on the scene and in the preferences, made from the declarations in the bridge."""
 
-import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import bpy
+import bpy.utils.previews
 from bpy.props import (
     BoolProperty,
     CollectionProperty,
@@ -22,12 +22,14 @@ from .backend.bridge.environment import find_python
 from .backend.bridge.errors import UserError
 from .backend.bridge.settings import Settings
 from .backend.bridge.settings.declaration import Group, Spec
+from .backend.bridge.styles import STARTER, STYLES, restyled, style_of
 
 PACKAGE = __package__ or ""  # Blender's name for this extension: "bl_ext.<repository>.tempera"
 
 # Blender 4.5 made paths that begin with // opt-in.
 PATH_OPTIONS = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 _LIMITS = {"low": "min", "high": "max", "soft_low": "soft_min", "soft_high": "soft_max"}
+THUMBNAILS = Path(__file__).parent / "panels" / "thumbnails"
 _UNITS = {"px": "PIXEL", "%": "PERCENTAGE"}
 
 
@@ -51,14 +53,30 @@ def blender_property(kind: type, default: Any, spec: Spec) -> Any:
 
 
 def definitions(group: type[Group]) -> dict[str, Any]:
-    """Return the bpy.props definitions of a settings dataclass, as a PropertyGroup's annotations."""
-    return {name: blender_property(*spec) for name, spec in settings.specs(group).items()}
+    """Return the bpy.props definitions of what a settings dataclass itself declares, as annotations."""
+    own = settings.homes(group)
+    return {name: blender_property(*spec) for name, spec in settings.specs(group).items() if own[name] is group}
 
 
-METHOD_GROUPS = {
-    method: type(f"TEMPERA_PG_{method}", (bpy.types.PropertyGroup,), {"__annotations__": definitions(group)})
-    for method, group in settings.groups().items()
+LAYERS = tuple(dict.fromkeys(home for group in settings.groups().values() for home in settings.homes(group).values()))
+LAYER_GROUPS = {
+    settings.layer_name(layer): type(
+        f"TEMPERA_PG_{settings.layer_name(layer)}", (bpy.types.PropertyGroup,), {"__annotations__": definitions(layer)}
+    )
+    for layer in LAYERS
 }
+
+
+class Problem(NamedTuple):
+    """What keeps a run from starting, in one sentence, and the operator that mends it, "" where the artist has to.
+
+    ``section`` is where it is shown: "backend", "style" or "run".
+    """
+
+    text: str
+    section: str
+    operator: str = ""
+    options: tuple[tuple[str, Any], ...] = ()
 
 
 class TEMPERA_PG_key(bpy.types.PropertyGroup):
@@ -73,66 +91,147 @@ class TEMPERA_PG_key(bpy.types.PropertyGroup):
     )
 
 
+def style_items(_self: Any, _context: bpy.types.Context | None) -> list[tuple[str, str, str, str | int, int]]:
+    """Return the styles to pick by their picture, the artist's own words first."""
+    return _style_items
+
+
+_style_items: list[tuple[str, str, str, str | int, int]] = []  # Blender keeps no strings of its own: these must stay
+_pictures: Any = None
+
+
+def _load_styles() -> None:
+    global _pictures  # noqa: PLW0603 - icons live as long as Tempera is switched on
+    _pictures = bpy.utils.previews.new()
+    _style_items[:] = [("OWN", "Own Words", "The prompt is in your own words", "GREASEPENCIL", 0)]
+    for number, style in enumerate(STYLES, 1):
+        picture = _pictures.load(style.identifier, str(THUMBNAILS / f"{style.identifier}.png"), "IMAGE")
+        _style_items.append((style.identifier, style.label, style.form.format("..."), picture.icon_id, number))
+
+
 class TEMPERA_PG_scene(bpy.types.PropertyGroup):
     """All that Tempera keeps in a scene."""
 
+    def _style(self) -> int:
+        worn = style_of(self.diffusion.prompt)
+        return STYLES.index(worn) + 1 if worn else 0
+
+    def _wear(self, number: int) -> None:
+        if number == 0:
+            return
+        self.diffusion.prompt = restyled(self.diffusion.prompt, STYLES[number - 1])
+        if not self.diffusion.model:
+            for name, value in STARTER.items():
+                setattr(self.diffusion, name, value)
+
     __annotations__ = {
         **definitions(Settings),
-        **{method: PointerProperty(type=group) for method, group in METHOD_GROUPS.items()},
+        **{layer: PointerProperty(type=group) for layer, group in LAYER_GROUPS.items()},
+        "style": EnumProperty(
+            name="Style",
+            description="A style to ask for; what the prompt is about stays",
+            items=style_items,
+            get=_style,
+            set=_wear,
+            options=set(),
+        ),
         "keys": CollectionProperty(type=TEMPERA_PG_key, name="Key Frames"),
+        "folder": StringProperty(
+            name="Folder",
+            description="Where new jobs of this scene go; empty for the jobs folder of the preferences",
+            subtype="DIR_PATH",
+            options=PATH_OPTIONS,
+        ),
         "last_job": StringProperty(name="Last Job", description="Folder of the scene's last job", subtype="DIR_PATH"),
     }
 
     def settings(self) -> Settings:
         """Return the settings as the worker takes them, with paths made absolute; UserError when one is wrong."""
-        return settings.from_keywords(**_plain(self, Settings), **_plain(self.chosen, settings.groups()[self.method]))
+        return settings.from_keywords(**_plain(dict.fromkeys(settings.specs(Settings), self)), **_plain(self.homes))
 
     @property
-    def chosen(self) -> bpy.types.PropertyGroup:
-        """The properties of the chosen method."""
-        return getattr(self, self.method)
+    def group(self) -> type[Group]:
+        """The settings dataclass of the chosen method."""
+        return settings.groups()[self.method]
+
+    @property
+    def homes(self) -> dict[str, bpy.types.PropertyGroup]:
+        """Where each setting of the chosen method is kept: what methods share is kept once for all of them."""
+        return {name: getattr(self, settings.layer_name(home)) for name, home in settings.homes(self.group).items()}
+
+    def evaluations(self, frames: int) -> int:
+        """Return about how many network evaluations ``frames`` take as the panel is set."""
+        return self.settings().chosen.evaluations(frames)
 
     def take(self, run: Settings) -> None:
         """Show the settings ``run`` in the panel."""
         for name in settings.specs(Settings):
             setattr(self, name, getattr(run, name))
-        for name, value in dataclasses.asdict(run.chosen).items():  # type: ignore[call-overload]
-            setattr(self.chosen, name, value)
+        for name, home in self.homes.items():
+            setattr(home, name, getattr(run.chosen, name))
 
     def key_paths(self) -> dict[int, Path]:
         """Return ``{frame: path}`` of the artist's key frames, paths made absolute."""
         return {key.frame: Path(_absolute(key.filepath)) for key in self.keys}
 
-    def render_problems(self) -> list[str]:
-        """Return what keeps the scene's frame range from being stylized, each a sentence; reads no file."""
+    def render_problems(self) -> list[Problem]:
+        """Return what keeps the scene's frame range from being stylized; reads no file."""
         scene = self.id_data
         found = self._problems([range(scene.frame_start, scene.frame_end + 1, scene.frame_step)])
         if scene.camera is None and not any(marker.camera for marker in scene.timeline_markers):
-            found.append("The scene has no camera. Add one.")
+            found.append(Problem("The scene has no camera. Add one.", "run", "object.camera_add"))
         return found
 
-    def strip_problems(self, spans: Sequence[range]) -> list[str]:
+    def strip_problems(self, spans: Sequence[range]) -> list[Problem]:
         """Return what keeps strips with these ``spans`` of frames from being stylized; reads no file."""
         if not spans:
-            return ["No strip is selected. Select one that has pictures."]
+            return [Problem("No strip is selected. Select one that has pictures.", "run")]
         return self._problems(spans)
 
-    def _problems(self, spans: Sequence[range]) -> list[str]:
-        found = [worker_problem(preferences().worker_python)]
+    def _problems(self, spans: Sequence[range]) -> list[Problem]:
+        missing = worker_problem(preferences().worker_python)
+        found = [Problem(missing, "backend", "preferences.addon_show", (("module", PACKAGE),))] if missing else []
         if self.method == "exemplar":
             keys = {key.frame for key in self.keys}
-            found.append(next(filter(None, (key_problem(span, keys) for span in spans)), ""))
-        return [problem for problem in found if problem]
+            unpainted = next(filter(None, (key_problem(span, keys) for span in spans)), "")
+            if unpainted:
+                found.append(Problem(unpainted, "style", "tempera.add_key"))
+        return found
 
 
-def _plain(owner: bpy.types.PropertyGroup, group: type[Group]) -> dict[str, Any]:
-    """Return the values of a settings dataclass's properties as that dataclass takes them."""
+class TEMPERA_PG_listed(bpy.types.PropertyGroup):
+    """A job in the list that the window shows; all about it is the session's."""
+
+    folder: StringProperty(name="Folder", description="The job's folder", subtype="DIR_PATH")
+
+
+class TEMPERA_PG_window(bpy.types.PropertyGroup):
+    """What is of this Blender and no file: the list of jobs."""
+
+    jobs: CollectionProperty(type=TEMPERA_PG_listed, name="Jobs")
+    active: IntProperty(name="Job", description="The job whose details are shown", options=set())
+
+    def show(self, folders: Sequence[str]) -> None:
+        """List the jobs in ``folders``, the newest first; the chosen one stays so, and a new one is chosen."""
+        before = [job.folder for job in self.jobs]
+        if before == list(folders):
+            return
+        chosen = before[self.active] if self.active < len(before) else ""
+        fresh = [folder for folder in folders if folder not in before]
+        self.jobs.clear()
+        for folder in folders:
+            self.jobs.add().folder = folder
+        self.active = folders.index(fresh[0]) if fresh else folders.index(chosen) if chosen in folders else 0
+
+
+def _plain(homes: Mapping[str, bpy.types.PropertyGroup]) -> dict[str, Any]:
+    """Return the values of settings, by their names, from where each is kept, as their dataclass takes them."""
     plain = {}
-    for name, (kind, _, spec) in settings.specs(group).items():
-        value = getattr(owner, name)
-        if spec.subtype.endswith("_PATH"):
+    for name, home in homes.items():
+        value, seen = getattr(home, name), home.bl_rna.properties[name]
+        if seen.type == "STRING" and seen.subtype in {"DIR_PATH", "FILE_PATH"}:
             value = _absolute(value)
-        elif kind is float:
+        elif seen.type == "FLOAT":
             value = float(f"{value:.7g}")  # Blender keeps 32 bits: 0.6 comes back as 0.6000000238
         plain[name] = value
     return plain
@@ -235,19 +334,30 @@ def preferences() -> TEMPERA_preferences:
     return bpy.context.preferences.addons[PACKAGE].preferences
 
 
-classes = (*METHOD_GROUPS.values(), TEMPERA_PG_key, TEMPERA_PG_scene, TEMPERA_preferences)
+classes = (
+    *LAYER_GROUPS.values(),
+    TEMPERA_PG_key,
+    TEMPERA_PG_scene,
+    TEMPERA_PG_listed,
+    TEMPERA_PG_window,
+    TEMPERA_preferences,
+)
 
 
 def register() -> None:
     """Make the properties known to Blender."""
+    _load_styles()
     for cls in classes:
         bpy.utils.register_class(cls)
     bpy.types.Scene.tempera = PointerProperty(type=TEMPERA_PG_scene)
+    bpy.types.WindowManager.tempera = PointerProperty(type=TEMPERA_PG_window)
 
 
 def unregister() -> None:
     """Take the properties away; their values stay in the file."""
+    del bpy.types.WindowManager.tempera
     del bpy.types.Scene.tempera
     for cls in reversed(classes):
         bpy.utils.unregister_class(cls)
+    bpy.utils.previews.remove(_pictures)
     worker_problem.cache_clear()

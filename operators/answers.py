@@ -11,6 +11,7 @@ from ..backend.bridge.job import Job as JobFolder
 from ..backend.bridge.job import read_json
 
 COLUMNS = {"1": "lag 1", "8": "lag 8", "first-last": "first-last", "sigma": "sigma"}
+_MOST = 4  # objects that are named
 _GATE: dict[object, str] = {True: "admissible", False: "not admissible", None: "gate not known"}
 
 
@@ -39,6 +40,27 @@ def suggestion(files: JobFolder) -> str:
     suggested = _read(files.suggestion_path)
     frames = ", ".join(str(frame) for frame in suggested.get("keys", ()))
     return f"{suggested['sentence']}: {frames}." if suggested.get("sentence") and frames else ""
+
+
+def motion(files: JobFolder) -> tuple[str, ...]:
+    """Return where the motion of the job's last run came from, and why where it was estimated, as sentences."""
+    told = _part(_read(files.report_path).get("motion"))
+    if told.get("source") == "estimated":
+        return (f"Estimated. {told.get('reason', '')}".strip(),)
+    objects = {name: part for name, part in _part(told.get("objects")).items() if isinstance(part, dict)}
+    if not told:
+        return ()
+    doubtful = {name: str(part["reason"]) for name, part in objects.items() if part.get("reason")}
+    lines = [f"Exact for {len(objects) - len(doubtful)} of {len(objects)} objects."]
+    lines += [f"{name}: {reason}" for name, reason in list(doubtful.items())[:_MOST]]
+    if len(doubtful) > _MOST:
+        lines.append(f"{len(doubtful) - _MOST} more are told in the job's report.")
+    return (*lines, *filter(None, [str(told.get("vector", ""))]))
+
+
+def report(files: JobFolder) -> dict[str, Any]:
+    """Return what the last run of the job took, {} where that is not known."""
+    return _read(files.report_path)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -25,6 +25,32 @@ ACTIVE = ("capturing", "ready", "running")
 Question = messages.Measure | messages.SuggestKeys
 
 
+class Clock:
+    """Tells how long a run takes, from when it is started until it is stopped."""
+
+    def __init__(self) -> None:
+        self._started: float | None = None
+        self._taken, self._progress = 0.0, 0.0
+
+    def start(self, progress: float) -> None:
+        """Begin at ``progress``, 0 to 1."""
+        self._started, self._progress = time.monotonic(), progress
+
+    def stop(self) -> None:
+        """Keep the time that was taken."""
+        self._taken, self._started = self.elapsed, None
+
+    @property
+    def elapsed(self) -> float:
+        """How many seconds were taken."""
+        return self._taken if self._started is None else time.monotonic() - self._started
+
+    def remaining(self, progress: float) -> float | None:
+        """Return how many seconds are left if all goes on as it did, None while too little is done to tell."""
+        done = progress - self._progress
+        return None if self._started is None or done < 0.02 else self.elapsed * (1 - progress) / done
+
+
 class Keeper(Protocol):
     """What a job asks of the session."""
 
@@ -67,6 +93,7 @@ class Job:
         self.question: Question | None = None  # what the worker is to find out about the job, which rests meanwhile
         self.numbers: tuple[tuple[str, ...], ...] = ()  # what was measured, see answers.numbers
         self.suggestion = ""  # which frames to paint
+        self.motion: tuple[str, ...] = ()  # where its motion came from, see answers.motion
         self._keeper = keeper
         self._rest = files.state
         if self.active:
@@ -74,6 +101,7 @@ class Job:
         self._trouble = self._rest.message if self.state == "failed" else ""  # why the last request came to nothing
         self._capture: Capture | None = None
         self._captured = self._made = self._answered = 0.0
+        self._clock = Clock()
         self._shot_frames: tuple[int, ...] = ()
         self._finished: set[int] = set()
         self._fresh: set[int] = set()  # finished, and not yet shown
@@ -119,9 +147,24 @@ class Job:
         return 1.0 if self.state == "done" else (self._captured + self._made) / 2
 
     @property
+    def elapsed(self) -> float:
+        """How many seconds the run has taken, or took, since it was last started."""
+        return self._clock.elapsed
+
+    @property
+    def remaining(self) -> float | None:
+        """About how many seconds are left, None while that cannot be told."""
+        return self._clock.remaining(self.progress)
+
+    @property
     def frames(self) -> list[Path]:
         """The finished frames, in the order of the shot."""
         return [self.files.frame_path(frame) for frame in self.files.finished()]
+
+    @property
+    def finished(self) -> frozenset[int]:
+        """The numbers of the finished frames."""
+        return frozenset(self._finished)
 
     @property
     def shot_frames(self) -> tuple[int, ...]:
@@ -194,6 +237,13 @@ class Job:
         """What the worker is to be told when it is the job's turn."""
         return self.question or messages.Run(str(self.folder))
 
+    def begin(self) -> None:
+        """Capture what is not captured, then wait for the worker; UserError when the folder cannot be written."""
+        self.take_stock()
+        self.enter("ready" if self.captured else "capturing")
+        self._clock.start(self.progress)
+        self.settle(self.scene)
+
     def settle(self, scene: bpy.types.Scene | None) -> None:
         """Belong to ``scene`` of the open file, or to no scene in it (its result waits in the folder)."""
         self._scene_uid = scene.session_uid if scene else 0
@@ -217,6 +267,8 @@ class Job:
     def enter(self, state: str, message: str = "") -> None:
         """Note where the job stands, here and in its folder; UserError when the folder cannot be written."""
         self._rest = State(state, message)
+        if state not in ACTIVE:
+            self._clock.stop()
         self.note = ""
         self._trouble = message if state == "failed" else ""
         self.files.write_state(self._rest)
@@ -250,6 +302,7 @@ class Job:
     def _take_answers(self) -> None:
         self.numbers = answers.numbers(self.files)
         self.suggestion = answers.suggestion(self.files)
+        self.motion = answers.motion(self.files)
 
     @property
     def captured(self) -> bool:
@@ -305,6 +358,8 @@ class Job:
             self.stale = True
         elif isinstance(event, messages.Ended):
             self._rest = State(event.state, event.message)  # the worker has written it
+            self._clock.stop()
+            self._take_answers()
             self._trouble = event.message if event.state == "failed" else ""
             self.note, self.stopping = "", False
 

@@ -12,7 +12,7 @@ from ..properties import PATH_OPTIONS
 from . import session, timeline
 from .job import Job, rendering
 from .reporting import attempt
-from .stylize import StartsJobs, restyle
+from .stylize import StartsJobs, rerun, restyle
 from .versions import panel_scene
 
 
@@ -95,6 +95,52 @@ class TEMPERA_OT_restyle(OfOneJob, StartsJobs, bpy.types.Operator):
         return [restyle(job, wanted.settings(), keys)]
 
 
+class TEMPERA_OT_rerun(OfOneJob, StartsJobs, bpy.types.Operator):
+    """Render the job's shot anew and stylize it with the same settings, as a new job."""
+
+    bl_idname = "tempera.rerun"
+    bl_label = "Render Again"
+    bl_description = "Render the shot as the scene is now and stylize it with this job's settings, as a new job"
+    execute = StartsJobs.execute
+
+    def start(self, context: bpy.types.Context) -> list[Job]:
+        """Start the new job."""
+        return [rerun(find_job(context, self.folder))]
+
+
+class TEMPERA_OT_copy_settings(OfOneJob, bpy.types.Operator):
+    """Show the job's settings in the panel."""
+
+    bl_idname = "tempera.copy_settings"
+    bl_label = "Copy Settings to Panel"
+    bl_description = "Set the panel as it was set for this job"
+    bl_options: ClassVar = {"REGISTER", "UNDO"}
+
+    def act(self, context: bpy.types.Context, job: Job) -> None:
+        """Take the settings over."""
+        (job.scene or panel_scene(context)).tempera.take(job.files.settings)
+
+
+class TEMPERA_OT_free_memory(bpy.types.Operator):
+    """Let the idle worker leave."""
+
+    bl_idname = "tempera.free_memory"
+    bl_label = "Free Memory"
+    bl_description = "Give back the memory, of the GPU too, that is held for the next run, which then starts slower"
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        """Say that there is nothing to give back, or that it is in use."""
+        if not session.current().idle:
+            cls.poll_message_set("Nothing is held, or it is in use.")
+            return False
+        return True
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        """Let the worker go."""
+        return attempt(self, session.current().free)
+
+
 class ChangesStrips:
     """Mixed into the operators that put strips into the sequencer: not while Blender renders, which would crash."""
 
@@ -159,6 +205,9 @@ classes = (
     TEMPERA_OT_cancel,
     TEMPERA_OT_resume,
     TEMPERA_OT_restyle,
+    TEMPERA_OT_rerun,
+    TEMPERA_OT_copy_settings,
+    TEMPERA_OT_free_memory,
     TEMPERA_OT_show_result,
     TEMPERA_OT_reveal_job,
     TEMPERA_OT_remove_job,

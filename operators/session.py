@@ -19,10 +19,13 @@ from ..backend.bridge.client import Worker
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from ..properties import preferences, user_folder, worker_problem, worker_python
-from . import timeline
+from . import answers, timeline
+from .costs import Costs
 from .job import Job, Question, rendering
+from .thumbnails import Thumbnails
 
 TICK_SECONDS = 0.1
+IDLE_SECONDS = 1.0  # between two looks at an idle worker
 _ROOT = Path(__file__).resolve().parent.parent  # the folder that holds ``backend``
 
 
@@ -34,6 +37,33 @@ class Session:
         self._worker: Worker | None = None
         self._log: Path | None = None  # takes the worker's words
         self._running: Job | None = None
+        self._costs: Costs | None = None
+        self._thumbnails: Thumbnails | None = None
+
+    @property
+    def costs(self) -> Costs:
+        """What runs cost on this machine."""
+        if self._costs is None:
+            self._costs = Costs(user_folder() / "costs.json")
+        return self._costs
+
+    @property
+    def thumbnails(self) -> Thumbnails:
+        """The pictures of the jobs."""
+        if self._thumbnails is None:
+            self._thumbnails = Thumbnails()
+        return self._thumbnails
+
+    @property
+    def idle(self) -> bool:
+        """Whether a worker waits for work, and holds memory meanwhile."""
+        return self._worker is not None and self._running is None
+
+    def free(self) -> None:
+        """Let an idle worker leave, with all the memory that it holds; the next run starts another."""
+        if self.idle:
+            self._lose_worker()
+            redraw()
 
     def find(self, folder: Path) -> Job | None:
         """Return the job in ``folder``, None when this session does not know it."""
@@ -43,7 +73,9 @@ class Session:
         """Know a job from now on, and return it; it rests until :meth:`start`."""
         job = Job(self, files, scene)
         job.take_stock()
+        self.thumbnails.take(job)
         self.jobs.append(job)
+        self._list()
         self.wake()
         return job
 
@@ -51,9 +83,7 @@ class Session:
         """Let ``job`` capture what is not captured, then wait for the worker; UserError when it runs already."""
         if job.active:
             raise UserError(f"{job.name} is running already. Wait for it, or cancel it first.")
-        job.take_stock()
-        job.enter("ready" if job.captured else "capturing")
-        job.settle(job.scene)
+        job.begin()
         self.wake()
 
     def ask(self, job: Job, question: Question) -> None:
@@ -83,9 +113,19 @@ class Session:
         if job.active:
             raise UserError(f"{job.name} is running. Cancel it first.")
         self.jobs.remove(job)
+        self._list()
+
+    def _list(self) -> None:
+        """Let the window list the jobs, the newest first."""
+        bpy.context.window_manager.tempera.show([str(job.folder) for job in reversed(self.jobs)])
 
     def tick(self) -> bool:
-        """Do a little of everything that is due; return whether there is more to come."""
+        """Do a little of everything that is due; return whether there is more to come.
+
+        While Blender renders, an idle worker is let go: the render may need all of the GPU's memory.
+        """
+        if rendering():
+            self.free()
         before = [(job.active, job.state, job.note, job.progress) for job in self.jobs]
         self._capture_next()
         self._listen()
@@ -116,7 +156,14 @@ class Session:
             if self._running is not None and getattr(event, "job", None) == str(self._running.folder):
                 self._running.hear(event)
                 if isinstance(event, messages.Ended):
+                    self._learn(self._running, event)
                     self._running = None
+
+    def _learn(self, job: Job, event: messages.Ended) -> None:
+        self.thumbnails.take(job)
+        run = job.files.settings
+        if job.state == event.state == "done":
+            self.costs.learn(run.method, getattr(run.chosen, "model", ""), answers.report(job.files))
 
     def _run_next(self) -> None:
         job = next((job for job in self.jobs if job.state == "ready" or job.question is not None), None)
@@ -179,7 +226,9 @@ class Session:
                 job.rest("cancelled", "Stopped when Tempera was switched off. Resume to go on.")
         if self._log is not None:
             self._log.unlink(missing_ok=True)
-        self._worker = self._running = self._log = None
+        if self._thumbnails is not None:
+            self._thumbnails.close()
+        self._worker = self._running = self._log = self._thumbnails = None
 
 
 _session = Session()
@@ -209,7 +258,9 @@ def _timer() -> float | None:
         traceback.print_exc()
         _session.fail(f"Tempera met an error of its own ({error}). See the system console; finished frames are kept.")
         return None
-    return TICK_SECONDS if busy else None
+    if busy:
+        return TICK_SECONDS
+    return IDLE_SECONDS if _session.idle else None
 
 
 @persistent

@@ -18,7 +18,7 @@ from .job import Job
 from .render_beauty import png_header
 from .render_tools import frame_size
 from .reporting import attempt
-from .versions import Strip, handles, selected_strips, sequencer_scene, show_in_sequencer
+from .versions import Strip, all_strips, handles, selected_strips, sequencer_scene, show_in_sequencer
 
 LONGEST_FOLDER = 960  # bytes: Blender's own paths end at 1024, and the frames lie below the folder
 
@@ -46,7 +46,7 @@ def stylize(
         check_cameras(scene, wanted)
     _check(scene, wanted, run, keys)
     name = strip.name if strip else scene.name
-    folder = folder or new_folder(name)
+    folder = folder or new_folder(name, scene.tempera.folder)
     if len(os.fsencode(folder)) > LONGEST_FOLDER:
         raise UserError(f"The path of the job's folder {folder.name} is too long for Blender. Choose a shorter one.")
     origin = {
@@ -80,6 +80,26 @@ def restyle(job: Job, run: Settings, keys: Mapping[int, Path]) -> Job:
     return job.resume()
 
 
+def rerun(job: Job) -> Job:
+    """Render the shot of ``job`` anew and stylize it with the same settings and key frames, as a new job.
+
+    UserError when its scene or strip is not in the open file, or something else is missing.
+    """
+    scene, source = job.scene, job.files.source
+    if scene is None:
+        raise UserError(f"The scene of {job.name} is not in this file. Open its file first.")
+    keys = {frame: job.files.key_path(frame) for frame in job.files.key_frames()}
+    name = source.get("strip")
+    if not name:
+        frames, beauty = source.get("frames"), str(source.get("beauty", ""))
+        return stylize(scene, job.files.settings, keys, frames=frames, beauty=beauty)
+    there = all_strips(scene.sequence_editor) if scene.sequence_editor else []
+    found = [strip for strip in there if strip.name == name]
+    if not found:
+        raise UserError(f"The strip {name} is gone. Bring it back, then run again.")
+    return stylize(found[0], job.files.settings, keys)
+
+
 def frames_of(source: bpy.types.Scene | Strip) -> list[int]:
     """Return the frames of a scene, by its range and step, or of a strip, by its handles on the timeline."""
     if isinstance(source, bpy.types.Scene):
@@ -87,13 +107,13 @@ def frames_of(source: bpy.types.Scene | Strip) -> list[int]:
     return list(range(*handles(source)))
 
 
-def new_folder(name: str) -> Path:
+def new_folder(name: str, place: str = "") -> Path:
     """Make and return an empty folder for a new job: ``name`` and the first free number.
 
-    In the folder that the preferences name, else in ``tempera`` beside the file, else in the extension's own.
-    UserError when it cannot be made.
+    In ``place``, else in the folder that the preferences name, else in ``tempera`` beside the file, else in the
+    extension's own. UserError when it cannot be made.
     """
-    chosen = preferences().jobs_folder
+    chosen = place or preferences().jobs_folder
     if chosen:
         parent = Path(bpy.path.abspath(chosen))
     elif bpy.data.filepath:
@@ -192,7 +212,7 @@ class TEMPERA_OT_stylize_render(StartsJobs, bpy.types.Operator):
         """Say what is missing."""
         problems = context.scene.tempera.render_problems()
         if problems:
-            cls.poll_message_set(problems[0])
+            cls.poll_message_set(problems[0].text)
         return not problems
 
     def start(self, context: bpy.types.Context) -> list[Job]:
@@ -215,7 +235,7 @@ class TEMPERA_OT_stylize_strips(StartsJobs, bpy.types.Operator):
         scene = sequencer_scene(context)
         problems = scene.tempera.strip_problems([range(*handles(strip)) for strip in selected_strips(scene)])
         if problems:
-            cls.poll_message_set(problems[0])
+            cls.poll_message_set(problems[0].text)
         return not problems
 
     def start(self, context: bpy.types.Context) -> list[Job]:

@@ -2,9 +2,9 @@
 
 import bpy
 
-from . import render, sequencer, status
+from . import jobs, render, sequencer, status
 
-classes = (*render.classes, *sequencer.classes)
+classes = (jobs.TEMPERA_UL_jobs, jobs.TEMPERA_MT_job, *render.classes, *sequencer.classes)
 
 
 def register() -> None:

@@ -16,12 +16,15 @@ class TEMPERA_PT_render(bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the panel."""
-        layout, scene = self.layout, context.scene
-        shared.draw_settings(layout, scene)
-        shared.draw_keys(layout, scene)
-        shared.draw_problems(layout, scene.tempera.render_problems())
-        layout.operator("tempera.stylize_render", icon="RENDER_ANIMATION")
-        shared.draw_jobs(layout, scene)
+        scene = context.scene
+        source = shared.Source(
+            frames=len(range(scene.frame_start, scene.frame_end + 1, scene.frame_step)),
+            problems=scene.tempera.render_problems(),
+            operator="tempera.stylize_render",
+            icon="RENDER_ANIMATION",
+            footage=False,
+        )
+        shared.draw(self.layout, scene, source)
 
 
 classes = (TEMPERA_PT_render,)

@@ -17,13 +17,17 @@ class TEMPERA_PT_sequencer(bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw the panel."""
-        layout, scene = self.layout, sequencer_scene(context)
-        shared.draw_settings(layout, scene)
-        shared.draw_keys(layout, scene)
-        spans = [range(*handles(strip)) for strip in selected_strips(scene)]
-        shared.draw_problems(layout, scene.tempera.strip_problems(spans))
-        layout.operator("tempera.stylize_strips", icon="SEQUENCE")
-        shared.draw_jobs(layout, scene)
+        scene = sequencer_scene(context)
+        strips = selected_strips(scene)
+        spans = [range(*handles(strip)) for strip in strips]
+        source = shared.Source(
+            frames=sum(map(len, spans)),
+            problems=scene.tempera.strip_problems(spans),
+            operator="tempera.stylize_strips",
+            icon="SEQUENCE",
+            footage=any(strip.type != "SCENE" for strip in strips),
+        )
+        shared.draw(self.layout, scene, source)
 
 
 classes = (TEMPERA_PT_sequencer,)

@@ -1,35 +1,107 @@
 """What the panels share. Drawing only: everything shown is held by properties and the session already."""
 
-import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from ..backend.bridge import settings
 from ..operators import session
 from ..operators.session import Job
-from ..properties import PACKAGE, preferences, worker_problem
+from ..properties import Problem
+from . import jobs
+from .text import draw_text, duration
 
-LETTER_PIXELS = 6.5  # of the interface's font, on average, at a scale of 1
-MARGIN_LETTERS = 12  # borders and icon
-ENDINGS = {"done": "CHECKMARK", "cancelled": "PANEL_CLOSE", "failed": "ERROR"}
+FIX_LABELS = {
+    "preferences.addon_show": "Open Preferences",
+    "object.camera_add": "Add Camera",
+    "tempera.add_key": "Add Key Frame",
+}
 
 
-def draw_settings(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
-    """Draw the method and its settings, in the order in which they are declared."""
+@dataclass(frozen=True)
+class Source:
+    """What a panel would stylize: how many frames, what stands in the way, and the operator that starts it."""
+
+    frames: int
+    problems: Sequence[Problem]
+    operator: str
+    icon: str
+    footage: bool
+
+
+def draw(layout: bpy.types.UILayout, scene: bpy.types.Scene, source: Source) -> None:
+    """Draw all sections for one source of ``scene``."""
+    draw_problems(layout, source, "backend")
+    last = next((job for job in reversed(session.current().jobs) if job.scene == scene), None)
+    if body := section(layout, "style", "Style"):
+        draw_style(body, scene, source)
+    if body := section(layout, "motion", "Motion", closed=True):
+        draw_motion(body, scene, source, last)
+    if body := section(layout, "method", "Method"):
+        draw_method(body, scene)
+    if body := section(layout, "output", "Output", closed=True):
+        draw_output(body, scene)
+    if body := section(layout, "run", "Run"):
+        draw_run(body, scene, source)
+    if body := section(layout, "jobs", "Jobs"):
+        jobs.draw(body, scene)
+
+
+def section(layout: bpy.types.UILayout, name: str, label: str, closed: bool = False) -> bpy.types.UILayout | None:
+    """Begin a section that can be folded; return where to draw what is in it, None while it is folded."""
+    header, body = layout.panel(f"TEMPERA_PT_{name}", default_closed=closed)
+    header.label(text=label)
+    if body is not None:
+        body.use_property_split = True
+        body.use_property_decorate = False
+    return body
+
+
+def draw_declared(layout: bpy.types.UILayout, scene: bpy.types.Scene, section: str) -> None:
+    """Draw the settings of the chosen method that are declared for ``section``, in the order of declaration."""
+    specs = settings.specs(scene.tempera.group)
+    for name, home in shown(scene, section).items():
+        kind, _, spec = specs[name]
+        if kind is str and not spec.subtype and not spec.choices:
+            layout.prop(home, name, text="", placeholder=spec.label)  # words need all the width there is
+        else:
+            layout.prop(home, name)
+
+
+def shown(scene: bpy.types.Scene, section: str) -> dict[str, bpy.types.PropertyGroup]:
+    """Return the settings of ``section`` that count as the panel is set, by name, with where each is kept."""
+    homes = scene.tempera.homes
+    specs = {name: spec for name, (_, _, spec) in settings.specs(scene.tempera.group).items()}
+
+    def counts(needs: tuple[str, ...]) -> bool:
+        name, *values = needs
+        value = getattr(homes[name], name)
+        return value in values if values else bool(value)
+
+    return {
+        name: home
+        for name, home in homes.items()
+        if specs[name].section == section and (not specs[name].needs or counts(specs[name].needs))
+    }
+
+
+def draw_style(layout: bpy.types.UILayout, scene: bpy.types.Scene, source: Source) -> None:
+    """Draw what the result is to look like: a style to pick and its words, or the artist's key frames."""
     wanted = scene.tempera
-    layout.use_property_split = True
-    layout.use_property_decorate = False
-    layout.prop(wanted, "method")
-    for name in settings.specs(settings.groups()[wanted.method]):
-        layout.prop(wanted.chosen, name)
-    layout.prop(wanted, "seed")
+    if "prompt" in wanted.homes:
+        layout.template_icon_view(wanted, "style", show_labels=True, scale=5.0, scale_popup=5.0)
+    draw_declared(layout, scene, "style")
+    if wanted.method == "exemplar":
+        draw_keys(layout, scene)
+    elif "prompt" not in wanted.homes:
+        draw_text(layout, rpt_("This method keeps the look that the frames have."), "INFO")
+    draw_problems(layout, source, "style")
 
 
 def draw_keys(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
-    """Draw the list of key frames, where the method uses them."""
-    if scene.tempera.method != "exemplar":
-        return
+    """Draw the list of key frames."""
     header = layout.row()
     header.label(text="Key Frames")
     header.operator("tempera.add_key", text="", icon="ADD")
@@ -43,78 +115,68 @@ def draw_keys(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
         row.operator("tempera.remove_key", text="", icon="REMOVE").frame = key.frame
 
 
-def draw_problems(layout: bpy.types.UILayout, problems: Sequence[str]) -> None:
-    """Draw what keeps the run from starting, in red."""
-    for problem in problems:
-        draw_text(layout, problem, "ERROR")
-    if worker_problem(preferences().worker_python) in problems:
-        layout.operator("preferences.addon_show", text="Open Preferences", icon="PREFERENCES").module = PACKAGE
+def draw_motion(layout: bpy.types.UILayout, scene: bpy.types.Scene, source: Source, last: Job | None) -> None:
+    """Draw where motion comes from: what will be exact, and after a run what was estimated and why."""
+    draw_declared(layout, scene, "motion")
+    if last is not None and last.motion:
+        for line in last.motion:
+            draw_text(layout, line, "INFO")
+    elif source.footage:
+        draw_text(layout, rpt_("Estimated from the pictures: only a scene strip has exact motion."), "INFO")
+    else:
+        draw_text(layout, rpt_("Exact, from the scene. Blender renders the motion with the frames."), "INFO")
+    if last is not None and last.suggestion:
+        draw_text(layout, last.suggestion, "KEYFRAME")
 
 
-def draw_text(layout: bpy.types.UILayout, text: str, icon: str = "BLANK1") -> None:
-    """Draw sentences in lines that fit the region, in red beside the icon "ERROR"."""
-    column = layout.column(align=True)
-    column.alert = icon == "ERROR"
-    pixels = LETTER_PIXELS * bpy.context.preferences.system.ui_scale
-    letters = max(20, int(bpy.context.region.width / pixels) - MARGIN_LETTERS)
-    for index, line in enumerate(textwrap.wrap(text, letters)):
-        column.label(text=line, icon="BLANK1" if index else icon)
+def draw_method(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
+    """Draw the method, the sentence on when to use it, and its settings, the finer ones folded."""
+    wanted = scene.tempera
+    layout.prop(wanted, "method")
+    draw_text(layout, rpt_(next(help for name, _, help in settings.METHODS if name == wanted.method)) + ".")
+    draw_declared(layout, scene, "")
+    layout.prop(wanted, "seed")
+    for name, label in (("model", "Model"), ("control", "Control"), ("sampling", "Sampling"), ("advanced", "Advanced")):
+        if shown(scene, name) and (body := section(layout, name, label, closed=True)):
+            draw_declared(body, scene, name)
 
 
-def draw_jobs(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
-    """Draw this session's jobs of the scene, the last one first, and what the scene does to a render's colours."""
-    jobs = [job for job in session.current().jobs if job.scene == scene]
-    for job in reversed(jobs):
-        draw_job(layout.box(), job)
-    view = scene.view_settings.view_transform
-    if view != "Standard" and any(not job.files.source.get("strip") for job in jobs):
-        draw_text(layout, f"The sequencer shows strips through {view} too. Standard shows them as they are.", "INFO")
+def draw_output(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
+    """Draw where jobs go, and whether their frames can be see-through."""
+    layout.prop(scene.tempera, "folder", placeholder="Beside the File")
+    layout.prop(scene.render, "film_transparent", text="Keep Alpha")
 
 
-def draw_job(layout: bpy.types.UILayout, job: Job) -> None:
-    """Draw one job: how far it is, and what can be done about it."""
-    folder = str(job.folder)
-    row = layout.row(align=True)
-    if job.active:
-        row.label(text=job.name)
-        draw_cancel(row, job)
-        layout.progress(factor=job.progress, text=doing(job))
-        return
-    row.label(text=job.name, icon=ENDINGS.get(job.state, "BLANK1"))
-    if job.state != "done":
-        row.operator("tempera.resume", text="", icon="PLAY").folder = folder
-    row.operator("tempera.restyle", text="", icon="FILE_REFRESH").folder = folder
-    row.operator("tempera.show_result", text="", icon="SEQUENCE").folder = folder
-    row.operator("tempera.reveal_job", text="", icon="FILE_FOLDER").folder = folder
-    row.operator("tempera.remove_job", text="", icon="TRASH").folder = folder
-    if job.message:
-        draw_text(layout, job.message, "ERROR" if job.state == "failed" else "INFO")
-    draw_answers(layout, job)
+def draw_run(layout: bpy.types.UILayout, scene: bpy.types.Scene, source: Source) -> None:
+    """Draw what the run will cost, what stands in its way, and the buttons that start it or show a preview."""
+    for line in cost_lines(scene, source.frames):
+        layout.label(text=line)
+    draw_problems(layout, source, "run")
+    layout.operator(source.operator, icon=source.icon)
 
 
-def draw_answers(layout: bpy.types.UILayout, job: Job) -> None:
-    """Draw what is known about a job that rests, and what can be asked."""
-    folder = str(job.folder)
-    for cells in job.numbers:
-        row = layout.row()
-        for cell in cells:
-            row.label(text=cell)
-    if job.suggestion:
-        draw_text(layout, job.suggestion, "INFO")
-    row = layout.row(align=True)
-    if job.state == "done":
-        row.operator("tempera.measure").folder = folder
-    if job.numbers:
-        row.operator("tempera.show_heat_map").folder = folder
-    if job.captured:
-        row.operator("tempera.suggest_keys").folder = folder
+def cost_lines(scene: bpy.types.Scene, frames: int) -> list[str]:
+    """Return what a run of ``frames`` takes: frames and network evaluations, then time and memory where known."""
+    evaluations = scene.tempera.evaluations(frames)
+    lines = [rpt_("{frames:,} frames").format(frames=frames)]
+    if evaluations:
+        lines = [
+            rpt_("{frames:,} frames, {evaluations:,} evaluations").format(frames=frames, evaluations=evaluations)
+        ]
+    cost = session.current().costs.of(scene, frames, evaluations)
+    if cost is None:
+        lines.append(rpt_("Time: known after the first run here"))
+    else:
+        lines.append(rpt_("About {time}, {memory:.1f} GB").format(time=duration(cost.seconds), memory=cost.gigabytes))
+    return lines
 
 
-def draw_cancel(layout: bpy.types.UILayout, job: Job) -> None:
-    """Draw the button that cancels a job."""
-    layout.operator("tempera.cancel", text="", icon="X").folder = str(job.folder)
-
-
-def doing(job: Job) -> str:
-    """Return what an active job does just now."""
-    return "Stopping" if job.stopping else job.note or "Waiting for its turn"
+def draw_problems(layout: bpy.types.UILayout, source: Source, section: str) -> None:
+    """Draw in red what keeps the run from starting, where it is mended, each with the button that does."""
+    for problem in source.problems:
+        if problem.section == section:
+            draw_text(layout, rpt_(problem.text), "ERROR")
+            if problem.operator:
+                button = layout.operator(problem.operator, text=FIX_LABELS[problem.operator])
+                for name, value in problem.options:
+                    setattr(button, name, value)

@@ -3,7 +3,7 @@
 import bpy
 
 from ..operators import session
-from . import shared
+from . import jobs
 
 
 def draw(header: bpy.types.Header, _context: bpy.types.Context) -> None:
@@ -12,8 +12,8 @@ def draw(header: bpy.types.Header, _context: bpy.types.Context) -> None:
     if job is not None:
         row = header.layout.row(align=True)
         row.ui_units_x = 16
-        row.progress(factor=job.progress, text=f"{job.name}: {shared.doing(job)}")
-        shared.draw_cancel(row, job)
+        row.progress(factor=job.progress, text=f"{job.name}: {jobs.doing(job)}")
+        jobs.draw_cancel(row, job)
 
 
 def register() -> None:

@@ -93,6 +93,57 @@ def test_run_again_takes_the_new_key_without_rendering(shot: bpy.types.Scene, ex
     assert np.array_equal(rendered(shot, 4, tmp_path), picture(77, *SIZE))
 
 
+def test_render_again_makes_a_new_job_of_the_scene_as_it_is_now(shot: bpy.types.Scene, extension: str) -> None:
+    shot.tempera.exemplar.patch_size = 7
+    bpy.ops.tempera.stylize_render()
+    first = last_job(extension)
+    shot.tempera.exemplar.patch_size = 9
+    shot.objects["Turning"].hide_render = True
+    assert bpy.ops.tempera.rerun(folder=str(first.folder)) == {"FINISHED"}
+    again = last_job(extension)
+    assert again is not first and again.state == "done"
+    assert again.files.settings == first.files.settings
+    assert again.files.key_frames() == [1]
+    beauty = [job.files.shot_folder / "beauty" / "000003.png" for job in (first, again)]
+    assert not np.array_equal(read_png(beauty[0]), read_png(beauty[1]))
+    assert bpy.ops.tempera.copy_settings(folder=str(first.folder)) == {"FINISHED"}
+    assert shot.tempera.exemplar.patch_size == 7
+
+
+def test_jobs_are_listed_the_newest_first_with_their_picture_and_what_they_cost(
+    shot: bpy.types.Scene, extension: str
+) -> None:
+    session(extension)._costs = None
+    bpy.ops.tempera.stylize_render()
+    bpy.ops.tempera.stylize_render()
+    older, newer = session(extension).jobs
+    window = bpy.context.window_manager.tempera
+    assert [item.folder for item in window.jobs] == [str(newer.folder), str(older.folder)]
+    assert window.active == 0
+    window.active = 1
+    assert session(extension).thumbnails.icon(older) != 0
+    assert older.motion[0] == "Exact for 2 of 2 objects."
+    assert older.elapsed > 0 and older.remaining is None
+    cost = session(extension).costs.of(shot, frames=8, evaluations=0)
+    report = older.files.report_path.read_text()
+    assert cost.seconds > 0 and cost.gigabytes > 0 and '"memory"' in report
+    assert session(extension).costs.of(shot, 16, 0).seconds == pytest.approx(2 * cost.seconds)
+    shot.tempera.method = "framewise"
+    assert session(extension).costs.of(shot, 8, 100) is None
+    bpy.ops.tempera.remove_job(folder=str(older.folder))
+    assert [item.folder for item in window.jobs] == [str(newer.folder)]
+
+
+def test_an_idle_worker_is_let_go_when_asked(shot: bpy.types.Scene, extension: str) -> None:
+    bpy.ops.tempera.stylize_render()
+    assert session(extension).idle
+    assert bpy.ops.tempera.free_memory() == {"FINISHED"}
+    with refused("Nothing is held"):
+        bpy.ops.tempera.free_memory()
+    bpy.ops.tempera.resume()
+    assert last_job(extension).state == "done"
+
+
 def test_a_job_is_removed_with_its_strip_and_folder(shot: bpy.types.Scene, extension: str) -> None:
     bpy.ops.tempera.stylize_render()
     job = last_job(extension)
@@ -143,7 +194,11 @@ def test_what_is_missing_is_said_by_poll() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["cancel", "resume", "restyle", "show_result", "remove_job", "measure", "show_heat_map", "suggest_keys"]
+    "name",
+    [
+        "cancel", "resume", "restyle", "rerun", "copy_settings", "show_result", "remove_job", "measure",
+        "show_heat_map", "suggest_keys",
+    ],
 )
 def test_without_a_job_there_is_nothing_to_do(name: str) -> None:
     with refused("There is no job yet"):

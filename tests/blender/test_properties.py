@@ -10,6 +10,8 @@ from types import ModuleType
 import bpy
 import pytest
 
+METHODS = ("exemplar", "framewise")
+
 
 @pytest.fixture
 def settings(module: Callable[[str], ModuleType]) -> ModuleType:
@@ -23,8 +25,10 @@ def groups(settings: ModuleType) -> list[tuple[str, type]]:
 def test_every_declared_setting_is_a_property_with_its_help_and_limits(settings: ModuleType) -> None:
     count = 0
     for name, group in groups(settings):
-        owner = getattr(bpy.context.scene.tempera, name) if name else bpy.context.scene.tempera
         for setting, (kind, default, spec) in settings.specs(group).items():
+            owner = bpy.context.scene.tempera
+            if name:
+                owner = getattr(owner, settings.layer_name(settings.homes(group)[setting]))
             seen = owner.bl_rna.properties[setting]
             assert (seen.name, seen.description) == (spec.label, spec.help)
             assert getattr(owner, setting) == (pytest.approx(default) if kind is float else default)
@@ -38,18 +42,18 @@ def test_every_declared_setting_is_a_property_with_its_help_and_limits(settings:
                 assert seen.soft_max == (spec.high if spec.soft_high is None else spec.soft_high)
                 assert seen.soft_min == (spec.low if spec.soft_low is None else spec.soft_low)
             if spec.subtype or spec.unit:
-                assert seen.subtype == {"px": "PIXEL", "%": "PERCENTAGE"}.get(spec.unit, spec.subtype)
+                assert seen.subtype == ({"px": "PIXEL", "%": "PERCENTAGE"}.get(spec.unit, spec.subtype) or "NONE")
             count += 1
     assert count > 8
 
 
-@pytest.mark.parametrize("method", ["exemplar", "framewise"])
+@pytest.mark.parametrize("method", METHODS)
 def test_defaults_become_the_default_settings(settings: ModuleType, method: str) -> None:
     bpy.context.scene.tempera.method = method
     assert bpy.context.scene.tempera.settings() == settings.Settings(method=method)
 
 
-@pytest.mark.parametrize("method", ["exemplar", "framewise"])
+@pytest.mark.parametrize("method", METHODS)
 def test_settings_go_into_the_panel_and_come_back(settings: ModuleType, method: str, tmp_path: Path) -> None:
     changed = {"seed": 2**31 - 1}
     for name, (kind, default, spec) in settings.specs(settings.groups()[method]).items():
@@ -58,7 +62,7 @@ def test_settings_go_into_the_panel_and_come_back(settings: ModuleType, method: 
         elif kind is str:
             changed[name] = str(tmp_path / "Modèle") if spec.subtype else "a fox, 水彩"
         else:
-            changed[name] = 0.123456 if kind is float else default + 1
+            changed[name] = 0.123456 if kind is float else not default if kind is bool else default + 1
     run = settings.from_keywords(method, **changed)
     bpy.context.scene.tempera.take(run)
     back = bpy.context.scene.tempera.settings()
@@ -70,7 +74,7 @@ def test_paths_beside_the_file_become_absolute(tmp_path: Path) -> None:
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
     wanted = bpy.context.scene.tempera
     wanted.method = "framewise"
-    wanted.framewise.model = "//models/paint"
+    wanted.diffusion.model = "//models/paint"
     key = wanted.keys.add()
     key.frame, key.filepath = 3, "//key.png"
     assert wanted.settings().framewise.model == str(tmp_path / "models" / "paint")
@@ -93,11 +97,14 @@ def test_each_problem_is_shown_before_the_run(module: Callable[[str], ModuleType
     scene = bpy.context.scene
     scene.frame_start, scene.frame_end, scene.frame_step = 1, 9, 2
     wanted = scene.tempera
-    assert [sentence.split(".")[0] for sentence in wanted.render_problems()] == [
+    assert [problem.text.split(".")[0] for problem in wanted.render_problems()] == [
         "There is no key frame in the shot",
         "The scene has no camera",
     ]
-    assert wanted.strip_problems([]) == ["No strip is selected. Select one that has pictures."]
+    assert [problem.section for problem in wanted.render_problems()] == ["style", "run"]
+    assert [problem.text for problem in wanted.strip_problems([])] == [
+        "No strip is selected. Select one that has pictures."
+    ]
     wanted.keys.add().frame = 4
     assert len(wanted.render_problems()) == 2  # frame 4 is stepped over
     assert wanted.strip_problems([range(4, 8)]) == []
@@ -115,12 +122,37 @@ def test_each_problem_is_shown_before_the_run(module: Callable[[str], ModuleType
 def test_a_wrong_worker_python_is_a_problem_until_it_is_right(module: Callable[[str], ModuleType]) -> None:
     preferences = module("properties").preferences()
     wanted = bpy.context.scene.tempera
-    wanted.method, wanted.framewise.model = "framewise", "/model"
+    wanted.method, wanted.diffusion.model = "framewise", "/model"
     preferences.worker_python = "/nowhere/python"
     try:
-        assert wanted.strip_problems([range(1, 2)]) == [
-            "There is no Python at /nowhere/python. Choose another one in Tempera's preferences."
-        ]
+        (problem,) = wanted.strip_problems([range(1, 2)])
+        assert problem.text == "There is no Python at /nowhere/python. Choose another one in Tempera's preferences."
+        assert (problem.section, problem.operator) == ("backend", "preferences.addon_show")
     finally:
         preferences.worker_python = ""
     assert wanted.strip_problems([range(1, 2)]) == []
+
+
+def test_what_methods_share_stays_when_the_method_changes() -> None:
+    wanted = bpy.context.scene.tempera
+    wanted.method = "framewise"
+    wanted.diffusion.prompt = "a fox"
+    wanted.method = "exemplar"
+    wanted.method = "framewise"
+    assert wanted.settings().framewise.prompt == "a fox"
+    assert wanted.homes["prompt"] == wanted.diffusion and wanted.homes["noise"] == wanted.framewise
+
+
+def test_a_style_is_the_prompts_and_keeps_what_it_is_about(module: Callable[[str], ModuleType]) -> None:
+    wanted = bpy.context.scene.tempera
+    wanted.method = "framewise"
+    assert wanted.style == "OWN"
+    wanted.diffusion.prompt = "a fox"
+    wanted.style = "oil"
+    assert (wanted.style, wanted.diffusion.prompt) == ("oil", "an oil painting of a fox")
+    assert wanted.diffusion.steps == module("backend.bridge.styles").STARTER["steps"]
+    wanted.diffusion.model, wanted.diffusion.steps = "/model", 30
+    wanted.style = "paper_cut"
+    assert (wanted.diffusion.prompt, wanted.diffusion.steps) == ("a paper cut of a fox", 30)
+    wanted.diffusion.prompt = "a fox by night"
+    assert wanted.style == "OWN"

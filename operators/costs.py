@@ -1,0 +1,67 @@
+"""What runs cost on this machine, learnt from the reports of those that ended here."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ..backend.bridge.errors import UserError
+from ..backend.bridge.job import read_json, write_json
+from .render_tools import frame_size
+
+
+@dataclass(frozen=True)
+class Cost:
+    """How long a run will take and how much memory."""
+
+    seconds: float
+    gigabytes: float
+
+
+class Costs:
+    """The last report of each method and model, kept in ``path``. Nothing is read but once, at the first question."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._reports: dict[str, Any] | None = None
+
+    def of(self, scene: bpy.types.Scene, frames: int, evaluations: int) -> Cost | None:
+        """Return what ``frames`` at the scene's size take as its panel is set, None where no run here ever told.
+
+        Time grows with the pixels, and with the network evaluations where there are any, else with the frames.
+        """
+        wanted = scene.tempera
+        model = wanted.diffusion.model if "model" in wanted.homes else ""
+        report = self._known.get(_kind(wanted.method, model))
+        if report is None:
+            return None
+        width, height = frame_size(scene)
+        pixels = width * height / (report["size"][0] * report["size"][1])
+        share = evaluations / report["evaluations"] if report["evaluations"] else frames / report["made"]
+        return Cost(report["seconds"] * share * pixels, report["memory"] / 2**30)
+
+    def learn(self, method: str, model: str, report: dict[str, Any]) -> None:
+        """Take the ``report`` of a run that ended; one that made nothing teaches nothing."""
+        with contextlib.suppress(KeyError):
+            learnt = {name: report[name] for name in ("seconds", "evaluations", "size", "memory")}
+            learnt["made"] = report["frames_made_in_this_run"]
+            if learnt["made"]:
+                self._known[_kind(method, model)] = learnt
+                with contextlib.suppress(UserError):  # known in this session all the same
+                    write_json(self._path, self._known)
+
+    @property
+    def _known(self) -> dict[str, Any]:
+        if self._reports is None:
+            self._reports = {}
+            with contextlib.suppress(UserError):
+                self._reports = read_json(self._path)
+        return self._reports
+
+
+def _kind(method: str, model: str) -> str:
+    return f"{method} {model}"

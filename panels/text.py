@@ -1,0 +1,39 @@
+"""Words in panels: sentences in lines that fit, and times as an artist reads them."""
+
+import blf
+import bpy
+from bpy.app.translations import pgettext_iface as iface_
+
+MARGIN, ICON = 44, 22  # pixels at an interface scale of 1: a panel's borders and scrollbar, an icon
+
+
+def draw_text(layout: bpy.types.UILayout, text: str, icon: str = "NONE") -> None:
+    """Draw sentences in lines that fit the region, in red beside the icon "ERROR"."""
+    column = layout.column(align=True)
+    column.alert = icon == "ERROR"
+    taken = MARGIN + (ICON if icon != "NONE" else 0)
+    width = bpy.context.region.width - taken * bpy.context.preferences.system.ui_scale
+    for index, line in enumerate(wrapped(text, width)):
+        column.label(text=line, icon=icon if index == 0 or icon == "NONE" else "BLANK1", translate=False)
+
+
+def wrapped(text: str, width: float) -> list[str]:
+    """Return ``text`` in lines that are at most ``width`` pixels wide, as Blender draws it; no word is cut."""
+    preferences = bpy.context.preferences
+    blf.size(0, preferences.ui_styles[0].widget.points * preferences.system.ui_scale)
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and blf.dimensions(0, longer)[0] <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """Return a time as an artist reads it: "45 s", "3 min", "2 h 5 min"."""
+    if seconds < 90:
+        return iface_("{:.0f} s").format(seconds)
+    minutes = round(seconds / 60)
+    return iface_("{} min").format(minutes) if minutes < 90 else iface_("{} h {} min").format(*divmod(minutes, 60))
