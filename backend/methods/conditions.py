@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +19,17 @@ from ..shot.shot import Shot
 
 
 class Conditions:
-    """The conditions of a shot's frames, made when asked for.
+    """The conditions of a shot's frames, made when asked for; control images are drawn by ``maps``.
 
     Raises UserError where the shot has no data for a control that the settings ask for, or no style image is chosen.
     """
 
-    def __init__(self, shot: Shot, model: Model, settings: DiffusionSettings) -> None:
+    def __init__(
+        self, shot: Shot, model: Model, settings: DiffusionSettings,
+        maps: Callable[[Shot, Sequence[str]], ControlMaps] = ControlMaps,
+    ) -> None:
         self._model, self._kinds = model, model.info.controls
-        self._maps = ControlMaps(shot, self._kinds)
+        self._maps = maps(shot, self._kinds)
         weights = [weight for _, _, weight in settings.controls]
         self._weights = tuple(weights or [settings.control_scale] * len(self._kinds))  # none chosen: the model's own
         self._text, self._negative = model.encode_text([settings.prompt, settings.negative_prompt])

@@ -28,8 +28,11 @@ class Rolling:
         return np.array([blend(k) for k in range(len(self.frames))])
 
     def naive(self, radius: int) -> np.ndarray:
-        rolled = [[np.roll(frame, k - j, axis=1) for j, frame in enumerate(self.frames)] for k in range(len(self.frames))]
-        return np.array([np.mean(row[max(0, k - radius) : k + radius + 1], axis=0) for k, row in enumerate(rolled)])
+        means = []
+        for k in range(len(self.frames)):
+            window = range(max(0, k - radius), min(len(self.frames), k + radius + 1))
+            means.append(np.mean([np.roll(self.frames[j], k - j, axis=1) for j in window], axis=0))
+        return np.array(means)
 
 
 @pytest.mark.parametrize("count", [*range(1, 35), 63, 64, 65, 100, 127, 128, 129, 255, 256, 257])

@@ -15,6 +15,8 @@ from typing import Any, get_type_hints
 
 from ..errors import UserError
 from .declaration import Group, Spec, setting
+from .deflicker import DeflickerSettings
+from .diffsynth import DiffsynthSettings
 from .exemplar import ExemplarSettings
 from .framewise import FramewiseSettings
 from .rerender import RerenderSettings
@@ -25,8 +27,10 @@ METHODS = (
     ("exemplar", "Painted Keys", "Carry your own painted key frames through the shot; needs no model"),
     ("framewise", "Frame by Frame", "Every frame alone through a diffusion model; flickers, the baseline"),
     ("synchronized", "Synchronized", "All frames of a window agree while they form: most alike, any model"),
-    ("rerender", "Rerender", "A few key frames that agree, carried to all others: fastest, for shots that change slowly"),
+    ("rerender", "Rerender", "Few key frames that agree, carried to all others: fastest, for shots that change slowly"),
     ("tokenflow", "TokenFlow", "Key frames edited together, their features carried to all others: keeps the layout"),
+    ("diffsynth", "DiffSynth", "All frames side by side, deflickered on the way: soft changes over long shots"),
+    ("deflicker", "Deflicker", "Take the flicker out of frames that are stylized already; needs no model"),
 )
 
 
@@ -38,9 +42,11 @@ class Settings(Group):
     seed: int = setting(0, "Seed", "The same seed gives the same picture", low=0, high=2**31 - 1)
     exemplar: ExemplarSettings = field(default_factory=ExemplarSettings)
     framewise: FramewiseSettings = field(default_factory=FramewiseSettings)
-    rerender: RerenderSettings = field(default_factory=RerenderSettings)
     synchronized: SynchronizedSettings = field(default_factory=SynchronizedSettings)
+    rerender: RerenderSettings = field(default_factory=RerenderSettings)
     tokenflow: TokenFlowSettings = field(default_factory=TokenFlowSettings)
+    diffsynth: DiffsynthSettings = field(default_factory=DiffsynthSettings)
+    deflicker: DeflickerSettings = field(default_factory=DeflickerSettings)
 
     @property
     def chosen(self) -> Group:

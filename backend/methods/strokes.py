@@ -1,0 +1,193 @@
+"""Frames made to agree by one frame's strokes for every surface, so that nothing is averaged and nothing blurs.
+
+Regions that flicker in brightness or colour are first brought to the tone that the frames around them have. Then every
+surface is gathered from the nearest of a few frames, spread over the take, along the motion and under the light of
+the frame that is painted. What they do not show is taken from others between them, and at last from the frame itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ..motion.cache import Cache
+from ..motion.cells import at_cells
+from ..motion.warp import gather, warp
+from ..patches.blending import sampling
+from ..patches.statistics import blend, contrast_ratio, follow_light, local_mean
+from ..patches.tone import CELL, cells, passed_on, steadied, tone_difference, with_tone
+from .surfaces import Surfaces
+
+KEPT = 512 << 20  # bytes of pictures kept
+REGION = 1 / 16  # of the picture's width: the finest flicker of tone that is taken out
+SHADE = 1 / 128  # the finest light and shade that is followed
+FADE = 1 / 256  # over which a frame fades out at the border of what it shows
+BLIND = 8  # frames over which tone is steadied where no source tells flicker from light
+SUDDEN = 0.2  # change of tone from one frame to the next, as a logarithm, from which it is light and not flicker
+KNOWN = 0.3  # share of a region that must show in both of two frames, or their tones are compared with less weight
+STRETCH = 0.35, 0.6  # a surface that was seen this much smaller is taken from elsewhere, or in part
+DISAGREEMENT = 0.08  # difference of light and shade at which a frame counts e times less
+STRAY = 1.5  # px beside an outline where a picture mixes two surfaces
+LEVELS = 3  # of frames that surfaces are gathered from, each between those before
+ENOUGH = 0.005  # of a frame, that may be left to the frame itself without asking others
+DETAIL = 4.0  # px, across which strokes are told from what they cover
+
+
+@dataclass(frozen=True)
+class _Step:
+    """From a frame to a neighbour in time: ``flow`` back to it, its tone relative to the neighbour's, what is kept."""
+
+    flow: np.ndarray
+    difference: np.ndarray
+    kept: np.ndarray
+
+    def pass_on(self, sums: np.ndarray) -> np.ndarray:
+        """Return the frame's running sums of tone ``(h, w, 9)`` as the neighbour sees them."""
+        return passed_on(warp(sums, self.flow, "linear"), self.difference, self.kept)
+
+    def reversed(self) -> _Step:
+        """Return the step from the neighbour back to the frame, to within what a region moves in one frame."""
+        return _Step(-self.flow, -self.difference, self.kept)
+
+
+class Strokes:
+    """The pictures ``run`` of a take's ``frames``, painted over ``source`` if that is known, made to agree.
+
+    A surface keeps its strokes over ``window`` frames before and after the one that they are from.
+    """
+
+    def __init__(
+        self, run: Callable[[int], np.ndarray], source: Callable[[int], np.ndarray] | None, frames: Sequence[int],
+        surfaces: Surfaces, window: int,
+    ) -> None:
+        self._run, self._source, self._frames = run, source, tuple(frames)
+        self._surfaces, self._motion = surfaces, surfaces.motion
+        reach = window if source else min(window, BLIND)
+        self._fading = reach / (reach + 2)  # the exponential weights whose mean distance is that of a window's
+        self._shifts: dict[int, np.ndarray] = {}
+        self._steady: Cache[int, np.ndarray] = Cache(KEPT, self._steadied)
+        self._window, self._place = window, {frame: k for k, frame in enumerate(self._frames)}
+        self._references, *others = (references(self._frames, window, level) for level in range(LEVELS))
+        self._others = [frame for level in others for frame in level]
+        self._contrast = 1.0
+
+    def look(self) -> Iterator[int]:
+        """Find out how every frame's tone is to be moved."""
+        steps = []
+        for last, frame in zip(self._frames, self._frames[1:], strict=False):
+            yield frame
+            steps.append(self._step(last, frame))
+        shape = cells(self._run(self._frames[0])).shape[:2]
+        before, after = [np.zeros((*shape, 9), np.float32)], [np.zeros((*shape, 9), np.float32)]
+        for step in steps:
+            before.append(step.pass_on(before[-1]))
+        for step in reversed(steps):
+            after.append(step.reversed().pass_on(after[-1]))
+        shifts = map(steadied, before, reversed(after))
+        self._shifts = dict(zip(self._frames, shifts, strict=True))
+        if self._source:
+            images = [(self._steady.get(k), self._source(k)) for k in self._references]
+            self._contrast = float(np.mean([contrast_ratio(*pair, self._pixels(SHADE)) for pair in images]))
+
+    def _step(self, last: int, frame: int) -> _Step:
+        """Return how tone is passed on from the frame ``last`` to ``frame``, the next one."""
+        found = self._motion.pair(frame, last)
+        weight, region = found.strict.astype(np.float32), self._pixels(REGION)
+        then = warp(self._run(last), found.flow, "linear")
+        difference, known = tone_difference(then, self._run(frame), weight, region)
+        kept = self._fading * np.minimum(known / KNOWN, 1)
+        if self._source:
+            then = warp(self._source(last), found.flow, "linear")
+            difference = difference - tone_difference(then, self._source(frame), weight, region)[0]
+        else:
+            kept = kept * np.exp(-((difference.mean(-1) / SUDDEN) ** 4))
+        grid = at_cells(found, CELL, known.shape)
+        return _Step(grid.flow, difference, kept)
+
+    def _steadied(self, frame: int) -> np.ndarray:
+        return with_tone(self._run(frame), self._shifts[frame])
+
+    def _pixels(self, share: float) -> float:
+        return max(share * self._run(self._frames[0]).shape[1], 1.5)
+
+    def paint(self, frame: int) -> np.ndarray:
+        """Return ``frame`` ``(H, W, 3)`` float32 in [0, 1], gathered from the frames that have the strokes."""
+        own = self._steady.get(frame)
+        image, left = np.zeros_like(own), np.ones(own.shape[:2], np.float32)
+        for shares in self._choices(frame):
+            views = [self._view(reference, frame) for reference in shares]
+            weights = [np.float32(share) * weight for share, (_, weight) in zip(shares.values(), views, strict=True)]
+            seen = left * np.max([weight for _, weight in views], axis=0) * np.float32(min(1, sum(shares.values())))
+            image += seen[..., None] * blend([view for view, _ in views], weights, DETAIL)
+            left -= seen
+            if left.mean() < ENOUGH:
+                break
+        return np.clip(image + left[..., None] * own, 0, 1)
+
+    def _choices(self, frame: int) -> Iterator[dict[int, float]]:
+        """Yield what ``frame`` is gathered from, with shares: the nearest two references, then what fills their gaps.
+
+        That comes in an order that is the same for all frames, and fades out where the window ends.
+        """
+        yield nearest(self._references, frame)
+        for other in self._others:
+            distance = abs(self._place[frame] - self._place[other]) / (self._window + 1)
+            if distance < 1:
+                yield {other: min(1.0, 3 * (1 - distance))}
+
+    def _view(self, reference: int, frame: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return what ``frame`` shows with the strokes of ``reference``, and how far that holds, ``(H, W)``."""
+        found = self._motion.pair(frame, reference)
+        strokes = self._steady.get(reference)
+        if reference == frame:
+            return strokes, np.ones(strokes.shape[:2], np.float32)
+        smaller, larger = sampling(found.flow)
+        seen = self._surfaces.sees(reference, frame, STRAY)
+        weight = faded_in(seen, smaller, self._pixels(FADE))
+        image = gather(strokes, found.flow, np.sqrt(smaller * larger) * (weight > 0))
+        if self._source:
+            then, now = warp(self._source(reference), found.flow), self._source(frame)
+            image = follow_light(image, now, then, weight, radius=self._pixels(SHADE), contrast=self._contrast)
+            return image, weight
+        now = self._steady.get(frame)
+        difference, _ = tone_difference(image, now, weight, self._pixels(REGION))
+        image = with_tone(image, -difference)
+        miss = local_mean((image - now).mean(-1), self._pixels(SHADE), weight)
+        return image, weight * np.exp(-((miss / DISAGREEMENT) ** 2))
+
+
+def references(frames: Sequence[int], window: int, level: int) -> tuple[int, ...]:
+    """Return the frames of a level that strokes are taken from, ascending.
+
+    Those of level 0 have ``window`` frames at most on either side, those of level 1 lie between them and at the ends,
+    those of level 2 between all of these.
+    """
+    count = -(-len(frames) // (2 * window + 1))
+    places = (np.arange(count) + 0.5, np.arange(count + 1), (np.arange(2 * count) + 0.5) / 2)[level]
+    chosen = np.minimum((places * len(frames) / count).astype(int), len(frames) - 1)
+    return tuple(frames[k] for k in np.unique(chosen))
+
+
+def nearest(references: Sequence[int], frame: int) -> dict[int, float]:
+    """Return the references before and after ``frame`` and how much each counts: an S-curve in time; they sum to 1."""
+    before = max((k for k in references if k <= frame), default=references[0])
+    after = min((k for k in references if k >= frame), default=references[-1])
+    if before >= after:
+        return {before: 1.0}
+    share = float(np.sin(np.pi / 2 * (frame - before) / (after - before)) ** 2)
+    return {before: 1 - share, after: share}
+
+
+def faded_in(seen: np.ndarray, smaller: np.ndarray, fade: float) -> np.ndarray:
+    """Return where a surface is ``seen`` ``(H, W)`` bool and shown well, ``(H, W)`` float32 in [0, 1].
+
+    ``smaller`` ``(H, W)`` is how much of its size there it has, at least, see :func:`~..patches.blending.sampling`. The
+    result rises over about ``fade`` px from the borders of what is seen.
+    """
+    low, high = STRETCH
+    sharp = np.clip((cv2.medianBlur(smaller.astype(np.float32), 5) - low) / (high - low), 0, 1)
+    mask = seen.astype(np.float32)
+    return mask * sharp * np.minimum(1.5 * cv2.GaussianBlur(mask, (0, 0), fade), 1)
