@@ -308,6 +308,11 @@ class TEMPERA_preferences(bpy.types.AddonPreferences):
         subtype="DIR_PATH",
         update=_look_again,
     )
+    models_folder: StringProperty(
+        name="Models Folder",
+        description="A folder with models, also that of ComfyUI or A1111's web UI; empty for the shared cache alone",
+        subtype="DIR_PATH",
+    )
     wheelhouse: StringProperty(
         name="Wheelhouse",
         description="A folder of wheels to install the backend from where there is no network; empty for none",

@@ -2,9 +2,17 @@
 
 import bpy
 
-from . import demo, jobs, keys, measure, session, setup, stylize
+from . import demo, jobs, keys, measure, models, session, setup, stylize
 
-classes = (*stylize.classes, *jobs.classes, *measure.classes, *keys.classes, *setup.classes, *demo.classes)
+classes = (
+    *stylize.classes,
+    *jobs.classes,
+    *measure.classes,
+    *keys.classes,
+    *setup.classes,
+    *models.classes,
+    *demo.classes,
+)
 
 
 def register() -> None:
@@ -15,7 +23,8 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """End all jobs, the worker and an install, then take the operators away."""
+    """End all jobs, the worker and what is being fetched, then take the operators away."""
+    models.unregister()
     setup.unregister()
     session.unregister()
     for cls in reversed(classes):

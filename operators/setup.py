@@ -5,31 +5,28 @@ Nothing of it happens by itself: each is a click, and the network is used only w
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
 import sys
-import time
-from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import bpy
 from bpy.props import EnumProperty
 
 from ..backend.bridge.client import clean_environment
 from ..backend.bridge.environment import environment_in, marker, standing
-from ..backend.bridge.errands import ROOT, Ended, Errand, Progress
+from ..backend.bridge.errands import ROOT
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.install.lock import LOCKS
 from ..backend.bridge.install.phases import Plan
 from ..properties import backend_folder, preferences, worker_problem
 from . import session
+from .errands import Sender, online_problem
 from .reporting import attempt
 
 INSTALLER = "backend.bridge.install"
-TICK_SECONDS = 0.2
 LOOK_SECONDS = 60.0
 
 
@@ -39,14 +36,8 @@ class Setup:
     def __init__(self) -> None:
         self.standing = ""  # see environment.standing; "" before anyone looked
         self.made: dict[str, str] = {}  # what was noted when it was finished
-        self.ended: Ended | None = None
-        self.offer: dict[str, object] = {}  # what this machine can compute on, see install.__main__.offer
-        self._running: Errand | None = None
-
-    @property
-    def progress(self) -> Progress | None:
-        """How far the present run is, None while there is none."""
-        return self._running.progress if self._running else None
+        self.offer: dict[str, Any] = {}  # what this machine can compute on, see install.__main__.offer
+        self.installing = Sender(INSTALLER, self.refresh)
 
     def refresh(self) -> None:
         """Look at the disk again."""
@@ -56,47 +47,22 @@ class Setup:
 
     def find_choices(self) -> None:
         """Find out what this machine can compute on: about a second. UserError where it cannot be found out."""
+        look = [sys.executable, "-s", "-m", INSTALLER, "detect", "--locks", str(LOCKS)]
         try:
-            look = [sys.executable, "-s", "-m", INSTALLER, "detect", "--locks", str(LOCKS)]
             done = subprocess.run(
-                look, cwd=ROOT, env=clean_environment(os.environ), capture_output=True, text=True,
-                check=True, timeout=LOOK_SECONDS,
+                look, cwd=ROOT, env=clean_environment(os.environ), capture_output=True, text=True, check=True,
+                timeout=LOOK_SECONDS,
             )  # fmt: skip
             self.offer = json.loads(done.stdout)
         except (OSError, subprocess.SubprocessError, ValueError) as error:
             raise UserError(f"This machine cannot be looked at ({error}). Install Tempera again.") from error
         if self.offer["problem"]:
-            raise UserError(str(self.offer["problem"]))
+            raise UserError(self.offer["problem"])
 
     def start(self, command: str, plan: Plan) -> None:
         """Begin "install", "verify", "repair" or "remove"; UserError where something stands against it."""
-        if self._running is not None:
-            raise UserError("The backend is being set up already. Wait for it, or cancel it.")
         session.current().release()
-        self.ended = None
-        self._running = Errand(INSTALLER, [command, *plan.arguments], certificates())
-        if not bpy.app.timers.is_registered(_timer):
-            bpy.app.timers.register(_timer, first_interval=TICK_SECONDS, persistent=True)
-
-    def tick(self) -> bool:
-        """Take what the run told; return whether it goes on."""
-        if self._running is not None and not self._running.poll():
-            self.ended, self._running = self._running.ended, None
-            self.refresh()
-        return self._running is not None
-
-    def wait(self) -> None:
-        """Wait for the end of the run; UserError with its sentence where it failed."""
-        while self.tick():
-            time.sleep(0.05)
-        if self.ended is not None and self.ended.state != "done":
-            raise UserError(self.ended.message)
-
-    def cancel(self) -> None:
-        """Stop the run, if there is one; what has arrived is kept."""
-        if self._running is not None:
-            self._running.cancel()
-            self.tick()
+        self.installing.send([command, *plan.arguments])
 
 
 _setup = Setup()
@@ -120,40 +86,14 @@ def make_plan(accelerator: str = "") -> Plan:
     return Plan(backend_folder(), known, wheelhouse, bool(bpy.app.online_access))
 
 
-def online_problem() -> str:
-    """Return why nothing can be fetched, "" where it can be or need not be."""
-    if bpy.app.online_access or preferences().wheelhouse:
-        return ""
-    if getattr(bpy.app, "online_access_override", False):
-        return "Blender was started in offline mode. Start it without --offline-mode, or choose a wheelhouse."
-    return "Online access is off. Allow it in Preferences > System > Network, or choose a wheelhouse."
-
-
-def certificates() -> dict[str, str]:
-    """Return where the certificates lie that Blender brings, for systems whose own its Python does not find."""
-    found = find_spec("certifi")
-    bundle = Path(found.origin).with_name("cacert.pem") if found and found.origin else None
-    return {"SSL_CERT_FILE": str(bundle)} if bundle and bundle.is_file() else {}
-
-
-def _timer() -> float | None:
-    busy = _setup.tick()
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "PREFERENCES":
-                area.tag_redraw()
-    return TICK_SECONDS if busy else None
+def source_problem() -> str:
+    """Return why there is nothing to install from, "" where there is a network or a wheelhouse."""
+    problem = online_problem()
+    return "" if preferences().wheelhouse or not problem else f"{problem} Or choose a wheelhouse."
 
 
 def _run(operator: bpy.types.Operator, command: str, accelerator: str = "") -> set[str]:
-    """Begin ``command``; where there is no window to come back to, wait for its end."""
-
-    def act() -> None:
-        _setup.start(command, make_plan(accelerator))
-        if bpy.app.background:
-            _setup.wait()
-
-    return attempt(operator, act)
+    return attempt(operator, lambda: _setup.start(command, make_plan(accelerator)))
 
 
 _items: list[tuple[str, str, str]] = []  # Blender keeps no reference to the texts of an enumeration
@@ -163,7 +103,7 @@ def _choices(_operator: bpy.types.Operator, _context: bpy.types.Context) -> list
     offered = _setup.offer.get("choices", ())
     _items[:] = [
         (choice["name"], f"{choice['label']}, {choice['size'] / 1e9:.1f} GB", choice["problem"])
-        for choice in offered  # type: ignore[attr-defined]
+        for choice in offered
     ] or [("", "Automatic", "What fits this machine best")]
     return _items
 
@@ -182,10 +122,10 @@ class TEMPERA_OT_install_backend(bpy.types.Operator):
         """Look at the machine and ask, with what it will cost."""
 
         def look_around() -> None:
-            if online_problem():
-                raise UserError(online_problem())
+            if source_problem():
+                raise UserError(source_problem())
             _setup.find_choices()
-            self.accelerator = str(_setup.offer["best"])
+            self.accelerator = _setup.offer["best"]
 
         if attempt(self, look_around) == {"CANCELLED"}:
             return {"CANCELLED"}
@@ -194,9 +134,9 @@ class TEMPERA_OT_install_backend(bpy.types.Operator):
     def draw(self, _context: bpy.types.Context) -> None:
         """Draw the choice, its size, and where it goes."""
         layout = self.layout
-        layout.label(text=str(_setup.offer["reason"]))
+        layout.label(text=_setup.offer["reason"])
         layout.prop(self, "accelerator")
-        choice = next(each for each in _setup.offer["choices"] if each["name"] == self.accelerator)  # type: ignore
+        choice = next(each for each in _setup.offer["choices"] if each["name"] == self.accelerator)
         layout.label(text=f"About {choice['size'] / 1e9:.1f} GB are fetched, {choice['size'] * 2.2 / 1e9:.1f} GB kept.")
         layout.label(text=f"They go to {backend_folder()}.")
         if choice["problem"]:
@@ -204,7 +144,7 @@ class TEMPERA_OT_install_backend(bpy.types.Operator):
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Begin."""
-        if problem := online_problem():
+        if problem := source_problem():
             self.report({"ERROR"}, problem)
             return {"CANCELLED"}
         return _run(self, "install", self.accelerator)
@@ -220,7 +160,7 @@ class TEMPERA_OT_cancel_install(bpy.types.Operator):
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Stop."""
-        return attempt(self, _setup.cancel)
+        return attempt(self, _setup.installing.cancel)
 
 
 class TEMPERA_OT_verify_backend(bpy.types.Operator):
@@ -276,10 +216,11 @@ class TEMPERA_OT_copy_install_report(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Copy."""
-        if _setup.ended is None or not _setup.ended.report:
+        ended = _setup.installing.ended
+        if ended is None or not ended.report:
             self.report({"ERROR"}, "Nothing has failed. There is no report to copy.")
             return {"CANCELLED"}
-        context.window_manager.clipboard = _setup.ended.report
+        context.window_manager.clipboard = ended.report
         return {"FINISHED"}
 
 
@@ -294,8 +235,5 @@ classes = (
 
 
 def unregister() -> None:
-    """Stop a run and the timer."""
-    with contextlib.suppress(UserError):
-        _setup.cancel()
-    if bpy.app.timers.is_registered(_timer):
-        bpy.app.timers.unregister(_timer)
+    """Stop what is being done."""
+    _setup.installing.close()

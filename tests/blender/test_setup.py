@@ -37,7 +37,7 @@ def setup(
 
 def test_nothing_is_looked_at_or_started_by_itself(module: Callable[[str], ModuleType]) -> None:
     state = module("operators.setup").current()
-    assert state.progress is None
+    assert state.installing.progress is None
     assert not state.offer
 
 
@@ -49,14 +49,14 @@ def test_install_verify_repair_and_remove_by_operators(
     made = environment.environment_in(tmp_path / "backend")
     assert state.standing == environment.standing(made) == "ready"
     assert state.made["accelerator"] == "cpu"
-    assert state.ended.message == "The backend is installed and works."
+    assert state.installing.ended.message == "The backend is installed and works."
     assert module("properties").worker_python("") == environment.python_in(made)
     assert bpy.ops.tempera.verify_backend() == {"FINISHED"}
     site = next(made.rglob("canvas.py"))
     site.unlink()
     with pytest.raises(RuntimeError, match="canvas"):
         bpy.ops.tempera.verify_backend()
-    assert "press Repair" in state.ended.message or "Press Repair" in state.ended.message
+    assert "press Repair" in state.installing.ended.message or "Press Repair" in state.installing.ended.message
     assert bpy.ops.tempera.copy_install_report() == {"FINISHED"}
     assert bpy.ops.tempera.repair_backend() == {"FINISHED"}
     assert bpy.ops.tempera.remove_backend("EXEC_DEFAULT") == {"FINISHED"}

@@ -1,0 +1,55 @@
+"""Models are found, chosen and fetched from Blender; nothing is fetched without consent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import bpy
+import pytest
+
+from tests.bridge.test_models import LORA, UNET, save
+
+
+@pytest.fixture
+def models(module: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    save(tmp_path / "ComfyUI" / "models" / "checkpoints" / "oil.safetensors", {UNET: (4, 768)})
+    for name in ("ink", "wash"):
+        save(tmp_path / "ComfyUI" / "models" / "loras" / f"{name}.safetensors", {LORA: (2, 768)})
+    module("properties").preferences().models_folder = str(tmp_path / "ComfyUI")
+    return module("operators.models")
+
+
+def test_models_of_another_program_are_found_and_used_in_place(models: ModuleType) -> None:
+    bpy.context.scene.tempera.method = "framewise"
+    assert bpy.ops.tempera.refresh_models() == {"FINISHED"}
+    paths = {each.label: each.path for each in models.current().found}
+    for label in ("oil", "ink"):
+        assert bpy.ops.tempera.choose_model(choice=str(paths[label])) == {"FINISHED"}
+    chosen = bpy.context.scene.tempera.settings().chosen
+    assert (chosen.model, chosen.lora) == (str(paths["oil"]), str(paths["ink"]))
+
+
+def test_a_pickle_is_not_chosen(models: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "ComfyUI" / "models" / "checkpoints" / "old.ckpt"
+    path.write_bytes(b"\x80\x02")
+    bpy.context.scene.tempera.method = "framewise"
+    bpy.ops.tempera.refresh_models()
+    with pytest.raises(RuntimeError, match="is a pickle"):
+        bpy.ops.tempera.choose_model(choice=str(path))
+    assert bpy.context.scene.tempera.settings().chosen.model == ""
+
+
+def test_nothing_is_fetched_where_blender_is_offline(models: ModuleType) -> None:
+    assert not bpy.app.online_access
+    with pytest.raises(RuntimeError, match="Online access is off"):
+        bpy.ops.tempera.download_model("EXEC_DEFAULT", identifier="taesd")
+
+
+def test_what_is_agreed_to_is_said(models: ModuleType, module: Callable[[str], ModuleType]) -> None:
+    entry = module("backend.bridge.models.catalogue").find_entry("sd15")
+    text = " ".join(models.terms(entry))
+    assert "2.14 GB from huggingface.co/stable-diffusion-v1-5" in text
+    assert "Open RAIL-M" in text
