@@ -139,6 +139,8 @@ def draw_method(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
     for name, label in (("model", "Model"), ("control", "Control"), ("sampling", "Sampling"), ("advanced", "Advanced")):
         if shown(scene, name) and (body := section(layout, name, label, closed=True)):
             draw_declared(body, scene, name)
+            if name == "model":
+                body.operator("tempera.choose_model", icon="VIEWZOOM")
 
 
 def draw_output(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:

@@ -50,7 +50,7 @@ def load_model(settings: DiffusionSettings) -> Model:
         controls = [Control(settings.control if settings.model else "tile", source / "controlnet")]
     extras = Extras(
         base=Path(settings.base_model),
-        loras=[(Path(settings.lora), settings.lora_scale)] if settings.lora else [],
+        loras=[(Path(file), weight) for file, weight in settings.loras],
         style=(Path(settings.style_adapter), settings.style_scale) if settings.style_adapter else None,
     )
     return open_model(source, controls, extras)

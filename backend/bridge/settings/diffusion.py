@@ -78,6 +78,22 @@ class DiffusionSettings(Group):
         1.0, "LoRA Weight", "How much of the LoRA is added to the model",
         low=-4.0, high=4.0, soft_low=0.0, soft_high=1.5, section="model", needs=("lora",),
     )
+    lora_2: str = setting(
+        "", "Second LoRA", "Another LoRA, added to the first; empty for none", subtype="FILE_PATH", section="model",
+        needs=("lora",),
+    )
+    lora_scale_2: float = setting(
+        1.0, "Second Weight", "How much of the second LoRA is added to the model",
+        low=-4.0, high=4.0, soft_low=0.0, soft_high=1.5, section="model", needs=("lora_2",),
+    )
+    lora_3: str = setting(
+        "", "Third LoRA", "Another LoRA, added to the others; empty for none", subtype="FILE_PATH", section="model",
+        needs=("lora_2",),
+    )
+    lora_scale_3: float = setting(
+        1.0, "Third Weight", "How much of the third LoRA is added to the model",
+        low=-4.0, high=4.0, soft_low=0.0, soft_high=1.5, section="model", needs=("lora_3",),
+    )
     sampler: str = setting(
         "auto", "Sampler", "The way from noise to the picture",
         choices=(
@@ -110,6 +126,12 @@ class DiffusionSettings(Group):
             (self.control_2, self.controlnet_2, self.control_scale_2),
         )
         return tuple(slot for slot in slots if slot[1])
+
+    @property
+    def loras(self) -> tuple[tuple[str, float], ...]:
+        """The LoRAs in use: the file of each and its weight."""
+        slots = ((self.lora, self.lora_scale), (self.lora_2, self.lora_scale_2), (self.lora_3, self.lora_scale_3))
+        return tuple(slot for slot in slots if slot[0])
 
 
 @dataclass(frozen=True)
