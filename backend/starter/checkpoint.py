@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -18,15 +18,22 @@ EMA = 0.999
 
 
 class Training:
-    """AdamW on some networks, with an exponential moving average of their weights, kept in one safetensors file."""
+    """AdamW on some networks, with an exponential moving average of their weights, kept in one safetensors file.
 
-    def __init__(self, networks: dict[str, torch.nn.Module], rate: float, path: Path) -> None:
+    ``rate`` is the learning rate, ``rates`` that of networks that want another.
+    """
+
+    def __init__(
+        self, networks: dict[str, torch.nn.Module], rate: float, path: Path, rates: Mapping[str, float] | None = None
+    ) -> None:
         self._weights = {
             f"{name}.{key}": weight for name, network in networks.items() for key, weight in network.named_parameters()
         }
-        self._optimizer = torch.optim.AdamW(self._weights.values(), lr=rate, betas=(0.9, 0.99), weight_decay=1e-3)
+        self._rates = {name: rate for name in networks} | dict(rates or {})
+        groups = [{"params": list(network.parameters()), "name": name} for name, network in networks.items()]
+        self._optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), weight_decay=1e-3)
         self._averages = {key: weight.detach().clone() for key, weight in self._weights.items()}
-        self._rate, self._path = rate, path
+        self._path = path
         self.step = 0
         if path.exists():
             self._load()
@@ -34,7 +41,7 @@ class Training:
     def advance(self, loss: Loss) -> float:
         """Take one step down ``loss``; return its value."""
         for group in self._optimizer.param_groups:
-            group["lr"] = self._rate * min(1.0, (self.step + 1) / WARMUP)
+            group["lr"] = self._rates[group["name"]] * min(1.0, (self.step + 1) / WARMUP)
         value = loss(self.step)
         self._optimizer.zero_grad(set_to_none=True)
         value.backward()

@@ -75,7 +75,9 @@ def make_denoiser(size: Size) -> dict[str, torch.nn.Module]:
         num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=LENGTH,
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
     )
-    return {"unet": unet, "controlnet": controlnet, "text_encoder": CLIPTextModel(text)}
+    encoder = CLIPTextModel(text)
+    torch.nn.init.normal_(encoder.get_input_embeddings().weight, std=0.5)  # words differ from each other at once
+    return {"unet": unet, "controlnet": controlnet, "text_encoder": encoder}
 
 
 def _start_as_identities(network: torch.nn.Module) -> None:

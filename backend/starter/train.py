@@ -218,7 +218,7 @@ def train_diffusion(options: argparse.Namespace) -> None:
     seen, held_out = load_pairs(options.data, held_out=False), load_pairs(options.data, held_out=True)
     vae = trained_vae(options.out, SIZES[options.size], seen)
     networks = {name: network.to(device()).train() for name, network in make_denoiser(SIZES[options.size]).items()}
-    training = Training(networks, 1e-3, options.out / "diffusion.safetensors")
+    training = Training(networks, 8e-4, options.out / "diffusion.safetensors", {"text_encoder": 2e-4})
     loss = DiffusionLoss(networks, vae, seen, held_out, BATCHES[options.size], options.seed)
     train(training, loss, 60 * options.minutes, options.out / "diffusion.log", options.steps)
 

@@ -10,7 +10,7 @@ import numpy as np
 from transformers import CLIPTokenizer
 
 START, END = "<|startoftext|>", "<|endoftext|>"
-LENGTH = 77  # tokens a prompt is padded to, as in Stable Diffusion
+LENGTH = 16  # tokens a prompt is padded to: in 77, as a big model has, the three that name a style would be drowned
 
 CAPTIONS: dict[str, tuple[str, ...]] = {
     "oil": ("an oil painting of {}", "{}, oil painting", "{} in oil", "oil painting"),
