@@ -115,12 +115,22 @@ def _end(emit: Emit, folder: Path, state: State) -> State:
 def _work(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> State:
     """Run the job's method over the frames that are still missing, writing each frame as it comes."""
     shot = Shot.open(job.shot_folder)
-    finished = set(job.finished())
-    wanted = [frame for frame in shot.frames if frame not in finished]
     if cancelled():
         return _stopped(job, shot)
+
+    def paint(model: Any) -> State:
+        return _paint(job, shot, model, emit, cancelled)
+
+    if not hasattr(job.settings.chosen, "model"):
+        return paint(None)
+    return importlib.import_module(".diffusion.fitting", __package__).fit(job, shot.info.size, paint)
+
+
+def _paint(job: Job, shot: Shot, model: Any, emit: Emit, cancelled: Callable[[], bool]) -> State:
+    """Run the job's method with ``model``, None where it needs none."""
+    finished = set(job.finished())
+    wanted = [frame for frame in shot.frames if frame not in finished]
     started = time.monotonic()
-    model = _model(job)
     for step in _method(job, shot, model, wanted):
         if isinstance(step, FrameDone):
             path = job.frame_path(step.frame)
@@ -209,6 +219,9 @@ def _serve_one(request: Work, emit: Emit, unwanted: set[str]) -> None:
     else:
         answer(request, emit, cancelled)
     unwanted.discard(request.job)
+    memory = sys.modules.get(f"{__package__}.diffusion.memory")
+    if memory is not None:  # a model was loaded: while nothing is to be done, the device is others'
+        memory.give_back()
 
 
 def _take_stdout() -> Emit:

@@ -12,6 +12,7 @@
       measure.json        how consistent the finished frames are, where that was measured
       heatmap/000012.png  where they change that should not
       keys.json           which frames to paint, where that was asked
+      memory.json         how the model had to be fitted into the memory, where that ran out
       log.txt             tracebacks and the worker's own notes
 
 Every file is written under a temporary name and renamed, so what carries its final name is whole. A run killed at any
@@ -41,7 +42,7 @@ FORMAT = 1
 STATES = ("new", "capturing", "ready", "running", "cancelled", "failed", "done")
 _FRAME_NAME = re.compile(r"(-\d{5,}|\d{6,})\.png")
 _PARTS = (
-    "job.json", "state.json", "report.json", "measure.json", "keys.json", "log.txt", "worker.log", "lock",
+    "job.json", "state.json", "report.json", "measure.json", "memory.json", "keys.json", "log.txt", "worker.log", "lock",
     "shot", "keys", "frames", "heatmap",
 )  # fmt: skip
 
@@ -123,6 +124,7 @@ class Job:
                 for frame in self.finished():
                     self.frame_path(frame).unlink()
                 self.measure_path.unlink(missing_ok=True)
+                self.memory_path.unlink(missing_ok=True)
             self.settings = run
             self._write_spec()
             self.write_state(State("ready"))
@@ -146,6 +148,11 @@ class Job:
     def measure_path(self) -> Path:
         """What was measured of the finished frames."""
         return self.folder / "measure.json"
+
+    @property
+    def memory_path(self) -> Path:
+        """How the model has to be fitted into the memory, where that ran out once."""
+        return self.folder / "memory.json"
 
     @property
     def report_path(self) -> Path:

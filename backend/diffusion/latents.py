@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,11 +15,14 @@ class LatentCodec:
 
     Pictures are (N, 3, H, W) in [-1, 1], H and W multiples of ``factor``; latents (N, C, H/factor, W/factor) in the
     network's scale, both float32. One picture is worked on at a time, so a result never depends on its neighbours.
-    Pictures with a side over ``tile`` pixels go through in overlapping tiles, which bounds the memory.
+    Pictures with a side over ``tile`` pixels go through in overlapping tiles, which bounds the memory. ``enter`` is
+    called with the network before it works (see ``memory.Residence``).
     """
 
-    def __init__(self, vae: Any, preview: Any = None, tile: int = 1536) -> None:
-        self.vae, self._preview = vae, preview
+    def __init__(
+        self, vae: Any, preview: Any = None, tile: int = 1536, enter: Callable[[Any], None] = lambda _: None
+    ) -> None:
+        self.vae, self._preview, self._enter = vae, preview, enter
         self.channels: int = vae.config.latent_channels
         levels = len(vae.config.get("block_out_channels") or vae.config.encoder_block_out_channels)
         self.factor = 2 ** (levels - 1)
@@ -27,11 +30,13 @@ class LatentCodec:
 
     def encode(self, image: Tensor) -> Tensor:
         """Encode pictures, always to the same latents: the posterior's mode is taken, never a sample."""
+        self._enter(self.vae)
         self._use_tiles(image.shape[-2:])
         return torch.cat([_encode(self.vae, row) for row in image.split(1)])
 
     def decode(self, z: Tensor) -> Tensor:
         """Decode latents to pictures; values may leave [-1, 1] a little."""
+        self._enter(self.vae)
         self._use_tiles([side * self.factor for side in z.shape[-2:]])
         return torch.cat([_decode(self.vae, row) for row in z.split(1)])
 
@@ -39,6 +44,7 @@ class LatentCodec:
         """Decode latents fast for a look at them: by the tiny autoencoder, where the model came with one."""
         if self._preview is None:
             return self.decode(z)
+        self._enter(self._preview)
         return torch.cat([_decode(self._preview, row) for row in z.split(1)])
 
     def encode_fidelity(self, image: Tensor, strength: float = 1.0, threshold: float | None = 0.25) -> Tensor:

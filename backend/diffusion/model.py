@@ -11,10 +11,12 @@ import diffusers
 import torch
 
 from ..bridge.errors import UserError
+from ..bridge.models.header import classify, read_shapes
 from ..bridge.settings.diffusion import DiffusionSettings
 from .adapters import add_lora
 from .controlnet import Control
 from .loading import load_part, read_index
+from .memory import MemoryPlan
 from .parts import Parts, read_folder, read_single_file
 from .protocol import Model
 from .transformer import TransformerModel
@@ -39,8 +41,8 @@ class Extras:
     preview: Path | None = None
 
 
-def load_model(settings: DiffusionSettings) -> Model:
-    """Return the model that a method's settings name, the starter where they name none.
+def load_model(settings: DiffusionSettings, plan: MemoryPlan | None = None) -> Model:
+    """Return the model that a method's settings name, the starter where they name none, fitted by ``plan``.
 
     UserError with one clear sentence for one that cannot work.
     """
@@ -53,28 +55,33 @@ def load_model(settings: DiffusionSettings) -> Model:
         loras=[(Path(file), weight) for file, weight in settings.loras],
         style=(Path(settings.style_adapter), settings.style_scale) if settings.style_adapter else None,
     )
-    return open_model(source, controls, extras)
+    return open_model(source, controls, extras, plan=plan)
 
 
 def open_model(
-    source: Path, controls: Sequence[Control] = (), extras: Extras | None = None, device: torch.device | None = None
+    source: Path,
+    controls: Sequence[Control] = (),
+    extras: Extras | None = None,
+    device: torch.device | None = None,
+    plan: MemoryPlan | None = None,
 ) -> Model:
     """Return the model in a diffusers folder or a single .safetensors file, on ``device``, by default the fastest here.
 
     Networks run in half precision on a GPU and in float32 on a CPU. UserError: no model, parts missing or damaged,
     weights pickled or not finite, a family not known here, a ControlNet or an adapter of another family.
     """
-    extras, device = extras or Extras(), device or best_device()
+    extras, device, plan = extras or Extras(), device or best_device(), plan or MemoryPlan()
     dtype = precision(device)
     if source.is_file():
-        return _assembled(read_single_file(source, extras.base, dtype), controls, extras, device)
+        _refuse_other(source)
+        return _assembled(read_single_file(source, extras.base, dtype), controls, extras, device, plan)
     family = str(read_index(source).get("_class_name"))
     if family.startswith(TRANSFORMERS):
         if controls or extras.loras or extras.style:
             raise UserError(f"{source} is of a family that takes no ControlNet, LoRA or style here. Leave them empty.")
-        return TransformerModel(source, device, dtype, _preview(extras, dtype))
+        return TransformerModel(source, device, dtype, plan, _preview(extras, dtype))
     if family.startswith(UNETS):
-        return _assembled(read_folder(source, dtype), controls, extras, device)
+        return _assembled(read_folder(source, dtype), controls, extras, device, plan)
     raise UserError(f"{source} holds a {family}, of a family not known here. Choose a Stable Diffusion model.")
 
 
@@ -90,10 +97,23 @@ def precision(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "cpu" else torch.float16
 
 
-def _assembled(parts: Parts, controls: Sequence[Control], extras: Extras, device: torch.device) -> Model:
+def _refuse_other(path: Path) -> None:
+    """Raise UserError where the file at ``path`` is no checkpoint that runs here, told by its header alone."""
+    kind, family = classify(read_shapes(path))
+    if kind != "model" or family in ("sd3", "flux"):
+        found = f"a {kind}" if kind != "model" else f"of the family {family}"
+        raise UserError(
+            f"{path.name} is {found if kind else 'no model known here'}. Choose a whole checkpoint of Stable Diffusion "
+            "1.5, 2.1 or XL."
+        )
+
+
+def _assembled(
+    parts: Parts, controls: Sequence[Control], extras: Extras, device: torch.device, plan: MemoryPlan
+) -> Model:
     for path, weight in extras.loras:
         add_lora(parts, path, weight)
-    model = UNetModel(parts, controls, device, _preview(extras, parts.unet.dtype))
+    model = UNetModel(parts, controls, device, plan, _preview(extras, parts.unet.dtype))
     if extras.style is not None:
         model.add_style(*extras.style)
     return model

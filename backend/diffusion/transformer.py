@@ -17,6 +17,7 @@ from .attention import AttentionControl
 from .conditioning import Text, encode_clip
 from .latents import LatentCodec
 from .loading import load_part, load_tokenizer, read_json
+from .memory import MemoryPlan, Residence
 from .parts import load_vae
 from .protocol import Images, Info, Watch
 from .schedulers import make_scheduler
@@ -30,8 +31,10 @@ class TransformerModel:
 
     attention: AttentionControl | None = None
 
-    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, preview: Any = None) -> None:
-        """Open a diffusers folder; UserError for parts that are missing or do not fit."""
+    def __init__(
+        self, folder: Path, device: torch.device, dtype: torch.dtype, plan: MemoryPlan, preview: Any = None
+    ) -> None:
+        """Open a diffusers folder as ``plan`` says; UserError for parts that are missing or do not fit."""
         self.device, self._dtype = device, dtype
         self.evaluations = 0
         self.watch: Watch | None = None
@@ -50,16 +53,16 @@ class TransformerModel:
         config = self._transformer.config
         if config.in_channels != vae.config.latent_channels:
             raise UserError(f"The transformer and the autoencoder in {folder} do not fit. Copy the model again.")
-        self.codec = LatentCodec(vae, preview)
-        self._networks = [self._transformer, vae, *([] if preview is None else [preview])]
-        for network in self._networks:
-            network.to(device)
+        networks = [self._transformer, vae, *([] if preview is None else [preview])]
+        self._residence = Residence(networks, device, plan.offload)
+        self.codec = LatentCodec(vae, preview, plan.tile, self._residence.enter)
         factor = self.codec.factor
         self.info = Info("sd3", config.sample_size * factor, factor * config.patch_size)
 
     def encode_text(self, prompts: Sequence[str]) -> list[Text]:
         """Encode prompts of any length to texts of one length; the third encoder reads LONGEST tokens of each."""
         spoken = []
+        self._residence.make_room()
         for tokenizer, encoder in zip(self._tokenizers, self._encoders, strict=True):
             spoken.append(encode_clip(prompts, tokenizer, encoder.to(self.device), layer=-2))
             encoder.to("cpu")
@@ -107,7 +110,4 @@ class TransformerModel:
 
     def offload(self) -> None:
         """Leave the GPU's memory to others; the model runs no more until it is opened again."""
-        for network in self._networks:
-            network.to("cpu")
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._residence.leave()

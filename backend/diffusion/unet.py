@@ -16,6 +16,7 @@ from .attention import AttentionControl
 from .conditioning import Text, encode_clip
 from .controlnet import Control, ControlNet, residuals
 from .latents import LatentCodec
+from .memory import MemoryPlan, Residence
 from .parts import Parts
 from .protocol import Images, Info, Watch
 from .schedulers import make_scheduler
@@ -24,15 +25,16 @@ from .schedulers import make_scheduler
 class UNetModel:
     """A latent diffusion model around a UNet2DConditionModel (see ``protocol.Model``)."""
 
-    def __init__(self, parts: Parts, controls: Sequence[Control], device: torch.device, preview: Any = None) -> None:
-        """Put the parts together on ``device``; UserError for a ControlNet that does not fit."""
+    def __init__(
+        self, parts: Parts, controls: Sequence[Control], device: torch.device, plan: MemoryPlan, preview: Any = None
+    ) -> None:
+        """Put the parts together on ``device`` as ``plan`` says; UserError for a ControlNet that does not fit."""
         self.device, self._dtype, self._parts = device, parts.unet.dtype, parts
         shared: dict[Path, Any] = {}
         self._nets = [ControlNet(control, parts.unet, shared) for control in controls]
-        self.codec = LatentCodec(parts.vae, preview)
-        self._networks = [parts.unet, parts.vae, *shared.values(), *([] if preview is None else [preview])]
-        for network in self._networks:
-            network.to(device)
+        networks = [parts.unet, parts.vae, *shared.values(), *([] if preview is None else [preview])]
+        self._residence = Residence(networks, device, plan.offload)
+        self.codec = LatentCodec(parts.vae, preview, plan.tile, self._residence.enter)
         self._extended = parts.unet.config.addition_embed_type == "text_time"
         native = parts.unet.config.sample_size * self.codec.factor
         kinds = tuple(control.kind for control in controls)
@@ -55,6 +57,7 @@ class UNetModel:
         layer = -2 if self._extended else -1
         spoken = []
         for tokenizer, encoder in zip(self._parts.tokenizers, self._parts.encoders, strict=True):
+            self._residence.make_room()
             encoder.to(self.device)
             spoken.append(encode_clip(prompts, tokenizer, encoder, layer))
             encoder.to("cpu")  # text is encoded once in a run; its encoder need not wait in the GPU's memory
@@ -95,10 +98,7 @@ class UNetModel:
 
     def offload(self) -> None:
         """Leave the GPU's memory to others; the model runs no more until it is opened again."""
-        for network in self._networks:
-            network.to("cpu")
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._residence.leave()
 
     def _added(self, x: Tensor, texts: Sequence[Text]) -> dict[str, Any]:
         """Return what the XL family wants to know beside the tokens: the prompts' summaries, and the picture's size."""

@@ -1,0 +1,122 @@
+"""How a model is fitted into the memory of its device, and what to do when it does not fit after all.
+
+A plan has two parts: whether every network waits in main memory until its turn, which changes no picture, and the size
+of the tiles that pictures are encoded and decoded in, which changes them a little along the tiles' edges. The numbers
+are half precision on a GPU and single precision on a processor, where half is no faster (see ``model.precision``); one
+frame is predicted at a time, so that no frame depends on its neighbours.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..bridge.errors import UserError
+from ..bridge.models.library import look, memory_problem
+
+TILES = (1536, 768, 384)  # px
+BYTES_PER_PIXEL = 3600  # an estimate for decoding: seven maps of 256 channels at full resolution, in half precision
+SPARE = 0.9  # the share of the free memory that a plan may count on
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """How a model uses its device: ``offload`` keeps only the network that is at work there; ``tile`` is in pixels."""
+
+    offload: bool = False
+    tile: int = TILES[0]
+
+    def smaller(self, size: tuple[int, int]) -> MemoryPlan | None:
+        """Return the next plan that takes less for pictures of ``size`` (width, height); None where there is none."""
+        if not self.offload:
+            return replace(self, offload=True)
+        tile = next((tile for tile in TILES if tile < min(self.tile, max(size))), None)
+        return replace(self, tile=tile) if tile else None
+
+    def same_pictures(self, other: MemoryPlan, size: tuple[int, int]) -> bool:
+        """Return whether both plans make the same pictures of ``size``: whether their tiles are the same."""
+        return min(self.tile, max(size)) == min(other.tile, max(size))
+
+    def describe(self) -> str:
+        """Return the plan in words."""
+        where = "one network at a time on the device" if self.offload else "the whole model on the device"
+        return f"{where}, pictures in tiles of {self.tile} px"
+
+
+def choose_plan(source: Path, device: torch.device, size: tuple[int, int]) -> MemoryPlan:
+    """Return the roomiest plan that fits the memory that is free on ``device`` just now.
+
+    ``source`` is the model on the disk, which is not loaded; ``size`` (width, height) that of the pictures. UserError
+    where not even the smallest plan fits. What a device other than a GPU of CUDA has free is not known: it is tried.
+    """
+    plan = MemoryPlan()
+    if device.type != "cuda":
+        return plan
+    model = look(source)
+    free = int(torch.cuda.mem_get_info(device)[0] * SPARE)
+    if problem := memory_problem(model, free):
+        raise UserError(problem)
+    while needed(model.size, plan, size) > free and (smaller := plan.smaller(size)):
+        plan = smaller
+    return plan
+
+
+def needed(weights: int, plan: MemoryPlan, size: tuple[int, int]) -> int:
+    """Return about how many bytes a run takes on a GPU; ``weights`` is the model's size on the disk in bytes."""
+    width, height = (min(side, plan.tile) for side in size)
+    resident = weights * (0.75 if plan.offload else 1.0)  # the largest network is about three quarters of a model
+    return int(resident + BYTES_PER_PIXEL * width * height)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether ``error`` is memory running out; each back end says it its own way."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    words = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in words or "can't allocate memory" in words)
+
+
+def give_back() -> None:
+    """Return to the machine what a model that is no longer referred to held on the device."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
+class Residence:
+    """Where a model's networks are: all on the device, or with ``offload`` only the one that is at work."""
+
+    def __init__(self, networks: Sequence[Any], device: torch.device, offload: bool) -> None:
+        """Move the networks to where they wait; from then on a network that is called moves by itself."""
+        self._networks, self._device, self._offload = list(networks), device, offload
+        for network in self._networks:
+            network.to("cpu" if offload else device)
+            if offload:
+                network.register_forward_pre_hook(lambda called, _: self.enter(called))
+
+    def enter(self, network: Any) -> None:
+        """Bring ``network`` onto the device, the others off it; what is called by another name must be brought."""
+        if not self._offload:
+            return
+        for other in self._networks:
+            if other is not network:
+                other.to("cpu")
+        network.to(self._device)
+
+    def make_room(self) -> None:
+        """Where the networks take turns, take them all off the device, for one that is not among them."""
+        if self._offload:
+            self.leave()
+
+    def leave(self) -> None:
+        """Take all networks off the device."""
+        for network in self._networks:
+            network.to("cpu")
+        give_back()

@@ -1,0 +1,171 @@
+"""A model is fitted into the memory, and a run in which that runs out ends with the frames of the smaller plan."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from backend.bridge.errors import UserError
+from backend.bridge.job import Job
+from backend.bridge.settings import from_keywords
+from backend.diffusion import memory
+from backend.diffusion.latents import LatentCodec
+from backend.diffusion.memory import MemoryPlan, Residence, choose_plan, is_out_of_memory, needed
+from backend.diffusion.model import open_model
+from backend.diffusion.unet import UNetModel
+from backend.worker import run_job
+from tests.diffusion import tiny
+from tests.footage import write_shot
+
+SIZE, FRAMES = (61, 43), [1, 2, 3]
+Painted = dict[int, bytes]
+
+
+def make_job(folder: Path, model: Path) -> Job:
+    settings = from_keywords("framewise", model=str(model), steps=2, guidance=1.0, seed=3)
+    job = Job.create(folder, folder.name, settings)
+    write_shot(job.shot_folder, FRAMES, SIZE)
+    return job
+
+
+def painted(job: Job) -> Painted:
+    return {frame: job.frame_path(frame).read_bytes() for frame in job.finished()}
+
+
+def run_with(plan: MemoryPlan, folder: Path, model: Path) -> Painted:
+    job = make_job(folder, model)
+    job.memory_path.write_text(json.dumps(vars(plan)))
+    assert run_job(job.folder, lambda _: None, lambda: False).state == "done"
+    return painted(job)
+
+
+def exhaust(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, calls: set[int]) -> None:
+    """Let the ``calls``-th calls of a method, counted from 1, run out of memory as CUDA does."""
+    method: Callable[..., Any] = getattr(owner, name)
+    made = iter(range(1, 10_000))
+
+    def called(*arguments: Any, **keywords: Any) -> Any:
+        if next(made) in calls:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        return method(*arguments, **keywords)
+
+    monkeypatch.setattr(owner, name, called)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "call"), [(LatentCodec, "encode", 1), (UNetModel, "predict", 3), (LatentCodec, "decode", 3)]
+)
+def test_a_run_that_runs_out_ends_with_the_frames_of_the_smaller_plan(
+    owner: type, name: str, call: int, sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = run_with(MemoryPlan(offload=True), tmp_path / "small", sd_folder)
+    exhaust(monkeypatch, owner, name, {call})
+    job = make_job(tmp_path / "job", sd_folder)
+    ended = run_job(job.folder, lambda _: None, lambda: False)
+    assert (ended.state, painted(job)) == ("done", expected)
+    assert "Memory ran out, so the run went on with one network at a time" in ended.message
+    assert json.loads(job.memory_path.read_text()) == {"offload": True, "tile": 1536}
+
+
+def test_a_plan_with_other_tiles_paints_all_frames_by_it(
+    sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "TILES", (1536, 32))
+    expected = run_with(MemoryPlan(offload=True, tile=32), tmp_path / "small", sd_folder)
+    whole = run_with(MemoryPlan(), tmp_path / "whole", sd_folder)
+    assert whole != expected, "tiles change the picture a little"
+    exhaust(monkeypatch, LatentCodec, "decode", {2, 4})
+    job = make_job(tmp_path / "job", sd_folder)
+    assert run_job(job.folder, lambda _: None, lambda: False).state == "done"
+    assert painted(job) == expected
+
+
+def test_a_model_that_fits_in_no_way_says_so_and_keeps_what_is_finished(
+    sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exhaust(monkeypatch, UNetModel, "predict", set(range(3, 100)))
+    job = make_job(tmp_path / "job", sd_folder)
+    ended = run_job(job.folder, lambda _: None, lambda: False)
+    assert ended.state == "failed"
+    assert "does not fit into the memory" in ended.message
+    assert job.finished() == [1]
+
+
+def test_other_errors_are_no_reason_to_try_again(
+    sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(UNetModel, "predict", broken)
+    job = make_job(tmp_path / "job", sd_folder)
+    assert "cannot be multiplied" in run_job(job.folder, lambda _: None, lambda: False).message
+    assert not job.memory_path.exists()
+
+
+def test_each_back_end_says_it_in_its_own_way() -> None:
+    for error in (
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB)"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+    ):
+        assert is_out_of_memory(error)
+    assert not is_out_of_memory(RuntimeError("shapes"))
+    assert not is_out_of_memory(ValueError("out of memory"))
+
+
+def test_the_roomiest_plan_that_fits_is_chosen(sd_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size, cuda = (1024, 768), torch.device("cuda")
+    weights = sum(file.stat().st_size for file in sd_folder.rglob("*.safetensors"))
+    plans = [MemoryPlan()]
+    while smaller := plans[-1].smaller(size):
+        plans.append(smaller)
+    assert plans == [MemoryPlan(tile=tile, offload=off) for off, tile in ((False, 1536), (True, 1536), (True, 768), (True, 384))]
+    needs = [needed(weights, plan, size) for plan in plans]
+    assert needs == sorted(needs, reverse=True)
+    for plan, need in zip(plans, needs, strict=True):
+        free = int(need / memory.SPARE) + 10
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, 2 * free))
+        assert choose_plan(sd_folder, cuda, size) == plan
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 2000))
+    with pytest.raises(UserError, match="GB of memory at the least"):
+        choose_plan(sd_folder, cuda, size)
+
+
+def test_only_the_network_at_work_is_on_the_device() -> None:
+    places: dict[str, str] = {}
+
+    class Network(torch.nn.Linear):
+        def __init__(self, name: str) -> None:
+            super().__init__(2, 2)
+            self.name = name
+
+        def to(self, place: object) -> Network:  # type: ignore[override]
+            places[self.name] = str(place)
+            return self
+
+    first, second = Network("first"), Network("second")
+    device = torch.device("meta")
+    residence = Residence([first, second], device, offload=True)
+    assert places == {"first": "cpu", "second": "cpu"}
+    first(torch.ones(1, 2))
+    assert places == {"first": "meta", "second": "cpu"}
+    residence.enter(second)
+    assert places == {"first": "cpu", "second": "meta"}
+    residence.make_room()
+    assert places == {"first": "cpu", "second": "cpu"}
+    whole = Residence([first, second], device, offload=False)
+    whole.make_room()
+    assert places == {"first": "meta", "second": "meta"}
+
+
+def test_a_file_that_is_no_checkpoint_is_refused_by_its_header(sd_folder: Path, tmp_path: Path) -> None:
+    lora = tiny.save_lora(tmp_path / "lora.safetensors", sd_folder)
+    with pytest.raises(UserError, match=r"lora\.safetensors is a lora\. Choose a whole checkpoint"):
+        open_model(lora)
