@@ -1,13 +1,15 @@
-"""Makes the demo: renders a shot, has its keys painted, carries them through the shot, and cuts it all together.
+"""Makes the demo: renders a shot, stylizes it twice, and cuts it all together.
 
     .venv/bin/python tools/demo.py [--only-shots]
 
-Everything goes through Tempera's own scripting API, as an artist's script would. ``--only-shots`` stops when the demo's
-job is there, which is all that the benchmark needs.
+Once its keys are painted and carried through the shot, by Tempera's own scripting API, as an artist's script would;
+then the same shot is painted by Rerender A Video with the starter model. ``--only-shots`` stops when the first job is
+there, which is all that the benchmark needs.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -21,6 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "demo"
 WORKER = ROOT / ".venv-worker" / "bin" / "python"
 KEYS = (1, 24, 48)
+DIFFUSION = {
+    "prompt": "an oil painting of a forest", "steps": 12, "strength": 1.0, "guidance": 2.0, "key_distance": 12,
+}
 
 # Blender's own preferences and caches stay out of the newcomer's home folder.
 os.environ.setdefault("BLENDER_USER_RESOURCES", tempfile.mkdtemp(prefix="tempera-user-"))
@@ -46,8 +51,10 @@ def main(only_shots: bool) -> int:
         sys.stderr.write(f"{job.message}\n")
         return 1
     if not only_shots:
-        cut_together(scene, Path(job.folder))
+        diffused = diffuse(tempera)
+        cut_together(scene, Path(job.folder), diffused)
         worker("sheet", str(job.folder), str(DEMO / "contact-sheet.png"))
+        worker("sheet", str(diffused), str(DEMO / "contact-sheet-diffusion.png"))
         worker("bench", str(job.folder), "--quick", "--report", str(DEMO / "report.md"))
     say(f"The demo is in {DEMO.relative_to(ROOT)}/, made in {time.monotonic() - started:.0f} s.")
     return 0
@@ -86,21 +93,32 @@ def stylize(tempera: Any, scene: bpy.types.Scene, keys: dict[int, str]) -> Any:
     return job
 
 
-def cut_together(scene: bpy.types.Scene, folder: Path) -> None:
-    """Put the source beside the result in the scene's timeline, render the three movies, save demo.blend."""
+def diffuse(tempera: Any) -> Path:
+    """Paint the shot that the first job captured by Rerender A Video with the starter; return the job's folder.
+
+    The job is made and run outside Blender, as on a farm.
+    """
+    bridge = f"{tempera.__name__}.backend.bridge"
+    run = importlib.import_module(f"{bridge}.settings").from_keywords("rerender", **DIFFUSION)
+    job = importlib.import_module(f"{bridge}.job").Job.create(DEMO / "diffusion", "diffusion", run)
+    shutil.copytree(DEMO / "job" / "shot", job.shot_folder, dirs_exist_ok=True)
+    say("painting by diffusion, with the starter model")
+    worker("run", str(job.folder))
+    return job.folder
+
+
+def cut_together(scene: bpy.types.Scene, folder: Path, diffused: Path) -> None:
+    """Put source and results into the scene's timeline, render the movies, save demo.blend."""
     strips = strips_of(scene)
     styled = next(strip for strip in strips if strip.type == "IMAGE")
-    pictures = sorted((folder / "shot" / "beauty").glob("*.png"))
     styled.name = "Stylized"
     channel = styled.channel
     styled.channel = channel + 1
-    source = strips.new_image(
-        name="Source", filepath=str(pictures[0]), channel=channel, frame_start=scene.frame_start, fit_method="ORIGINAL"
-    )
-    for picture in pictures[1:]:
-        source.elements.append(picture.name)
+    source = sequence(scene, "Source", folder / "shot" / "beauty", channel)
+    rerendered = sequence(scene, "Rerendered", diffused / "frames", channel + 2)
     width = scene.render.resolution_x
-    styled.mute = True
+    movie(scene, "rerendered.mp4")
+    rerendered.mute = styled.mute = True
     movie(scene, "source.mp4")
     styled.mute = False
     movie(scene, "stylized.mp4")
@@ -114,6 +132,17 @@ def cut_together(scene: bpy.types.Scene, folder: Path) -> None:
     scene.render.filepath = "//render/"
     bpy.ops.file.make_paths_relative()
     bpy.ops.wm.save_mainfile()
+
+
+def sequence(scene: bpy.types.Scene, name: str, folder: Path, channel: int) -> Any:
+    """Put the pictures in ``folder`` into the scene's timeline as a strip, and return it."""
+    pictures = sorted(folder.glob("*.png"))
+    strip = strips_of(scene).new_image(
+        name=name, filepath=str(pictures[0]), channel=channel, frame_start=scene.frame_start, fit_method="ORIGINAL"
+    )
+    for picture in pictures[1:]:
+        strip.elements.append(picture.name)
+    return strip
 
 
 def movie(scene: bpy.types.Scene, name: str) -> None:
