@@ -35,9 +35,8 @@ def deflicker(
     used. Raises UserError where a stylized frame is missing or of another size than the shot.
     """
     chosen = settings.deflicker
-    run, source = shot.beauty, None
-    if chosen.stylized:
-        run, source = stylized(Path(chosen.stylized), shot), shot.beauty
+    run: Run = stylized(Path(chosen.stylized), shot) if chosen.stylized else shot.beauty
+    source = shot.beauty if chosen.stylized else None
     surfaces = Surfaces(shot, motion_of(shot, chosen.motion))
     todo = [take for take in takes(shot.frames, shot.info.cuts) if set(take) & set(wanted)]
     done, total = 0, 2 * sum(map(len, todo))

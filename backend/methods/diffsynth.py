@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 import numpy as np
 import torch
@@ -66,7 +67,7 @@ class _Studio:
         self._shot, self._model, self._seed, self._chosen = shot, model, settings.seed, settings.diffsynth
         motion = motion_of(shot, self._chosen.motion)
         self._surfaces = Surfaces(shot, motion)
-        self._conditions = Conditions(shot, model, self._chosen, lambda *given: SteadyControls(*given, motion))
+        self._conditions = Conditions(shot, model, self._chosen, partial(SteadyControls, motion=motion))
         anchored = "anchored" if shot.has_data else "shared"
         noise = anchored if self._chosen.noise == "auto" else self._chosen.noise
         self._noise = RunNoise(noise, shot, settings.seed, model.codec.factor)
