@@ -36,9 +36,10 @@ _UNITS = {"px": "PIXEL", "%": "PERCENTAGE"}
 def blender_property(kind: type, default: Any, spec: Spec) -> Any:
     """Return the bpy.props definition of one declared setting.
 
-    Settings are baked once into a job, so none can be animated.
+    Numbers that may change over time can be animated: they are baked into a job frame by frame.
     """
-    common = {"name": spec.label, "description": spec.help, "default": default, "options": set()}
+    options = {"ANIMATABLE"} if spec.over_time and kind is not str else set()
+    common = {"name": spec.label, "description": spec.help, "default": default, "options": options}
     if spec.choices:
         return EnumProperty(items=spec.choices, **common)
     if kind is bool:

@@ -33,7 +33,7 @@ def test_every_declared_setting_is_a_property_with_its_help_and_limits(settings:
             assert (seen.name, seen.description) == (spec.label, spec.help)
             assert getattr(owner, setting) == (pytest.approx(default) if kind is float else default)
             assert type(getattr(owner, setting)) is kind
-            assert not seen.is_animatable
+            assert seen.is_animatable == (spec.over_time and kind is not str)
             if spec.choices:
                 shown = [(item.identifier, item.name, item.description) for item in seen.enum_items]
                 assert shown == list(spec.choices)

@@ -10,15 +10,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
 from ..errors import UserError
-from .declaration import Group, Spec, setting
+from .declaration import Group, Spec, checked, setting
 from .deflicker import DeflickerSettings
 from .diffsynth import DiffsynthSettings
 from .exemplar import ExemplarSettings
 from .framewise import FramewiseSettings
+from .objects import ObjectSettings, told
 from .rerender import RerenderSettings
 from .synchronized import SynchronizedSettings
 from .tokenflow import TokenFlowSettings
@@ -36,7 +38,11 @@ METHODS = (
 
 @dataclass(frozen=True)
 class Settings(Group):
-    """All that a run is told. ``Settings(method="exemplar").chosen`` is the settings group of its method."""
+    """All that a run is told. ``Settings(method="exemplar").chosen`` is the settings group of its method.
+
+    ``objects`` are told something of their own; where two entries mean the same object, the later one counts.
+    ``over_time`` holds, for some frames, the values of those of the method's settings that differ there.
+    """
 
     method: str = setting("exemplar", "Method", "How the shot is styled", choices=METHODS)
     seed: int = setting(0, "Seed", "The same seed gives the same picture", low=0, high=2**31 - 1)
@@ -47,11 +53,42 @@ class Settings(Group):
     tokenflow: TokenFlowSettings = field(default_factory=TokenFlowSettings)
     diffsynth: DiffsynthSettings = field(default_factory=DiffsynthSettings)
     deflicker: DeflickerSettings = field(default_factory=DeflickerSettings)
+    objects: tuple[ObjectSettings, ...] = ()
+    over_time: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check all values; UserError naming the first that is wrong, and the frame where it is."""
+        super().__post_init__()
+        object.__setattr__(self, "objects", told(self.objects))
+        object.__setattr__(self, "over_time", _baked(self.over_time, self.method))
 
     @property
     def chosen(self) -> Group:
         """The settings group of the chosen method."""
         return getattr(self, self.method)
+
+    def at(self, frame: int) -> Settings:
+        """Return the settings as they are at ``frame``."""
+        chosen = dataclasses.replace(self.chosen, **self.over_time.get(frame, {}))  # type: ignore[type-var]
+        parts: dict[str, Any] = {self.method: chosen, "over_time": {}}
+        return dataclasses.replace(self, **parts)
+
+
+def _baked(given: Any, method: str) -> dict[int, dict[str, Any]]:
+    """Return ``{frame: {name: value}}`` with every value checked; UserError where one is wrong, or may not change."""
+    try:
+        frames = {int(frame): dict(values) for frame, values in dict(given).items()}
+    except (TypeError, ValueError) as error:
+        raise UserError("What changes over time is given as {frame: {setting: value}}, frames as numbers.") from error
+    known = {name: each for name, each in specs(groups()[method]).items() if each[2].over_time}
+    for frame, values in frames.items():
+        for name, value in values.items():
+            if name not in known:
+                changing = ", ".join(known) or "none"
+                raise UserError(f"{name} cannot change over time. Of the method {method} these can: {changing}.")
+            kind, _, spec = known[name]
+            values[name] = checked(f"{name} at frame {frame}", value, kind, spec)
+    return frames
 
 
 @functools.cache
@@ -90,12 +127,13 @@ def layer_name(layer: type[Group]) -> str:
 def from_keywords(method: str, **keywords: Any) -> Settings:
     """Return Settings from a method's name and flat keywords, as ``tempera.stylize`` and the command line take them.
 
-    A keyword is either common to all methods (``seed``) or belongs to ``method``; UserError for any other.
+    A keyword is either common to all methods (``seed``, ``objects``, ``over_time``) or belongs to ``method``; UserError
+    for any other.
     """
     Settings(method=method)  # an unknown method is refused before its keywords are
     common = set(specs(Settings))
     own = set(specs(groups()[method]))
-    unknown = sorted(set(keywords) - common - own)
+    unknown = sorted(set(keywords) - common - own - {"objects", "over_time"})
     if unknown:
         known = ", ".join(sorted(own | common))
         raise UserError(f"The method {method} has no setting {unknown[0]!r}. It has: {known}.")
@@ -108,6 +146,10 @@ def to_json(settings: Settings) -> dict[str, Any]:
     """Return the common settings and those of the chosen method as plain JSON values."""
     plain = {name: getattr(settings, name) for name in specs(Settings)}
     plain[settings.method] = dataclasses.asdict(settings.chosen)  # type: ignore[call-overload]
+    if settings.objects:
+        plain["objects"] = [dataclasses.asdict(each) | {"members": list(each.members)} for each in settings.objects]
+    if settings.over_time:
+        plain["over_time"] = {str(frame): dict(values) for frame, values in settings.over_time.items()}
     return plain
 
 

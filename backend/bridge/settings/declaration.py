@@ -17,6 +17,7 @@ class Spec:
     ``choices`` are ``(identifier, label, help)``. ``subtype`` is "" or one of "FILE_PATH", "DIR_PATH", "FACTOR".
     ``section`` says in which of SECTIONS it is shown; "" is with the method itself. It is shown only where ``needs``
     holds: the name of another setting, which must be set, or have one of the values that follow the name.
+    ``over_time`` says that it may change from frame to frame (see ``Settings.over_time``).
     """
 
     help: str
@@ -30,6 +31,7 @@ class Spec:
     subtype: str = ""
     section: str = ""
     needs: tuple[str, ...] = ()
+    over_time: bool = False
 
 
 SECTIONS = ("style", "motion", "", "advanced", "model", "control", "sampling")
@@ -54,12 +56,12 @@ class Group:
         for item in dataclasses.fields(self):  # type: ignore[arg-type]
             spec = item.metadata.get("spec")
             if spec is not None:
-                value = _checked(item.name, getattr(self, item.name), hints[item.name], spec)
+                value = checked(item.name, getattr(self, item.name), hints[item.name], spec)
                 object.__setattr__(self, item.name, value)
 
 
-def _checked(name: str, given: Any, kind: Any, spec: Spec) -> Any:
-    """Return ``given`` as ``kind`` (an int is taken for a float), or raise UserError."""
+def checked(name: str, given: Any, kind: Any, spec: Spec) -> Any:
+    """Return ``given`` as ``kind`` (an int is taken for a float); UserError where the setting cannot be that."""
     value: Any = float(given) if kind is float and type(given) is int else given
     if type(value) is not kind:
         raise UserError(f"{name} is {value!r}, which is not {_NOUNS[kind]}. Give it {_NOUNS[kind]}.")

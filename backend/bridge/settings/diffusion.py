@@ -21,13 +21,14 @@ CONTROLS = (
 class DiffusionSettings(Group):
     """What every method that runs a diffusion model is told."""
 
-    prompt: str = setting("", "Prompt", "What the picture should look like, in words", section="style")
+    prompt: str = setting("", "Prompt", "What the picture should look like, in words", section="style", over_time=True)
     negative_prompt: str = setting(
         "", "Negative Prompt", "What the picture should not look like, in words", section="style",
+        over_time=True,
     )
     strength: float = setting(
         0.6, "Strength", "How far the picture may leave the render: 0 returns the render, 1 starts from noise",
-        low=0.0, high=1.0, subtype="FACTOR", section="style",
+        low=0.0, high=1.0, subtype="FACTOR", section="style", over_time=True,
     )
     style_adapter: str = setting(
         "", "Style Adapter", "An IP-Adapter file with its image_encoder folder beside it; empty for none",
@@ -58,7 +59,7 @@ class DiffusionSettings(Group):
     control: str = setting("depth", "Control", "What guides the ControlNet", choices=CONTROLS, section="control")
     control_scale: float = setting(
         1.0, "Control Weight", "How strictly the picture follows the control image", low=0.0, high=4.0, soft_high=2.0,
-        section="control",
+        section="control", over_time=True,
     )
     controlnet_2: str = setting(
         "", "Second ControlNet", "Folder of another ControlNet; empty for none", subtype="DIR_PATH", section="control",
@@ -69,7 +70,7 @@ class DiffusionSettings(Group):
     )
     control_scale_2: float = setting(
         1.0, "Second Weight", "How strictly the picture follows the second control image",
-        low=0.0, high=4.0, soft_high=2.0, section="control", needs=("controlnet_2",),
+        low=0.0, high=4.0, soft_high=2.0, section="control", needs=("controlnet_2",), over_time=True,
     )
     lora: str = setting(
         "", "LoRA", "A LoRA file that fits the model; empty for none", subtype="FILE_PATH", section="model",
