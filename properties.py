@@ -206,11 +206,40 @@ class TEMPERA_PG_listed(bpy.types.PropertyGroup):
     folder: StringProperty(name="Folder", description="The job's folder", subtype="DIR_PATH")
 
 
+def _look_at_preview(_window: Any, context: bpy.types.Context) -> None:
+    for window in context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "IMAGE_EDITOR":
+                area.tag_redraw()
+
+
 class TEMPERA_PG_window(bpy.types.PropertyGroup):
     """What is of this Blender and no file: the list of jobs."""
 
     jobs: CollectionProperty(type=TEMPERA_PG_listed, name="Jobs")
     active: IntProperty(name="Job", description="The job whose details are shown", options=set())
+    compare: EnumProperty(
+        name="Compare",
+        description="How the preview is shown with its source in the Image Editor",
+        items=(
+            ("RESULT", "Result", "The preview alone"),
+            ("WIPE", "Wipe", "The source to the left of a border, the preview to the right"),
+            ("BESIDE", "Beside", "The source beside the preview"),
+        ),
+        default="RESULT",
+        update=_look_at_preview,
+        options=set(),
+    )
+    wipe: FloatProperty(
+        name="Wipe",
+        description="Where the border between source and preview is",
+        default=0.5,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+        update=_look_at_preview,
+        options=set(),
+    )
 
     def show(self, folders: Sequence[str]) -> None:
         """List the jobs in ``folders``, the newest first; the chosen one stays so, and a new one is chosen."""

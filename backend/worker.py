@@ -77,6 +77,75 @@ def answer(question: messages.Measure | messages.SuggestKeys, emit: Emit, cancel
     return _attempt(Path(question.job), emit, find_out)
 
 
+def preview(request: messages.Preview, emit: Emit, cancelled: Callable[[], bool]) -> State:
+    """Paint the few frames of a preview, showing them as they form; return how that ended."""
+
+    def paint(job: Job) -> State:
+        frames = [int(frame) for frame in job.source["preview"]]
+        shot = Shot.open(Path(request.shot)).only({*frames, *job.key_frames()})
+        pictures = {frame: shot.beauty(frame) for frame in frames}
+        write_file(job.source_picture, encode_png(np.hstack(list(pictures.values()))))
+
+        def show(frame: int, image: np.ndarray) -> None:
+            if frame in pictures:
+                pictures[frame] = image
+                write_file(job.preview_picture, encode_png(np.hstack(list(pictures.values()))))
+                emit(messages.Picture(str(job.folder), str(job.preview_picture)))
+
+        show(frames[0], pictures[frames[0]])
+        model = _model(job)
+        if model is not None:
+            forming = importlib.import_module(".methods.forming", __package__)
+            forming.Forming(model, (shot.height, shot.width), show)
+        for step in _method(job, shot, model, frames):
+            if isinstance(step, FrameDone):
+                write_file(job.frame_path(step.frame), encode_png(step.image, shot.alpha(step.frame)))
+                show(step.frame, step.image)
+            else:
+                emit(messages.Progress(str(job.folder), step.done, step.total, step.note))
+            if cancelled():
+                return State("cancelled")
+        return State("done")
+
+    return _attempt(Path(request.job), emit, paint)
+
+
+def retouch(request: messages.Retouch, emit: Emit, cancelled: Callable[[], bool]) -> State:
+    """Bring the finished frames up to date with what was painted over some of them; return how that ended.
+
+    A frame that changes is kept as it was beside, so that this can be done again, and be interrupted, at any time.
+    """
+
+    def carry(job: Job) -> State:
+        touches = importlib.import_module(".methods.retouch", __package__).Retouch
+        paint = [touches(frame, *(read_picture(path)[0] for path in paths)) for frame, *paths in job.retouches()]
+        shot, frames = Shot.open(job.shot_folder), job.finished()
+        for number, frame in enumerate(frames, 1):
+            _repaint(job, shot, frame, paint, emit)
+            emit(messages.Progress(request.job, number, len(frames), f"frame {frame}"))
+            if cancelled():
+                return State("cancelled")
+        job.measure_path.unlink(missing_ok=True)
+        return State("done")
+
+    return _attempt(Path(request.job), emit, carry)
+
+
+def _repaint(job: Job, shot: Shot, frame: int, paint: list[Any], emit: Emit) -> None:
+    """Write a finished frame with all ``paint`` on it, if that is not what it shows."""
+    path, kept = job.frame_path(frame), job.untouched_folder / job.frame_path(frame).name
+    image, alpha = read_picture(kept if kept.is_file() else path)
+    for touch in paint:
+        image = touch.on(frame, image, shot.motion)
+    content, present = encode_png(image, alpha), path.read_bytes()
+    if content != present:
+        kept.parent.mkdir(exist_ok=True)
+        if not kept.is_file():
+            write_file(kept, present)
+        write_file(path, content)
+        emit(messages.Frame(str(job.folder), frame, str(path)))
+
+
 class _CancelledError(Exception):
     """The question was cancelled."""
 
@@ -216,6 +285,10 @@ def _serve_one(request: Work, emit: Emit, unwanted: set[str]) -> None:
 
     if isinstance(request, messages.Run):
         run_job(Path(request.job), emit, cancelled)
+    elif isinstance(request, messages.Preview):
+        preview(request, emit, cancelled)
+    elif isinstance(request, messages.Retouch):
+        retouch(request, emit, cancelled)
     else:
         answer(request, emit, cancelled)
     unwanted.discard(request.job)

@@ -2,10 +2,11 @@
 
 import bpy
 
-from . import demo, jobs, keys, measure, models, session, setup, stylize
+from . import demo, jobs, keys, measure, models, preview, session, setup, stylize
 
 classes = (
     *stylize.classes,
+    *preview.classes,
     *jobs.classes,
     *measure.classes,
     *keys.classes,

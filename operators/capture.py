@@ -154,8 +154,12 @@ def capture_scene(
     return start(folder, {"scene": scene.name, "strip": None, "frames": frames, "beauty": pictures})
 
 
-def capture_strip(scene: bpy.types.Scene, strip: Strip, folder: Path) -> Capture:
+def capture_strip(
+    scene: bpy.types.Scene, strip: Strip, folder: Path, frames: Iterable[int] | None = None
+) -> Capture:
     """Start the capture of what ``strip`` of the scene's sequencer shows between its handles, and nothing else does.
+
+    ``frames`` are some of them, all when None.
 
     A scene strip that shows its scene as it is gets a data layer, other strips none. Raises UserError where the strip
     has no picture, its files are missing, or the folder cannot be written.
@@ -172,7 +176,8 @@ def capture_strip(scene: bpy.types.Scene, strip: Strip, folder: Path) -> Capture
         meta = meta.parent_meta()
     if first >= end:
         raise UserError(f"{strip.name} is not seen in its meta strip. Choose another strip.")
-    frames = list(range(first, end))
+    seen = range(first, end)
+    frames = [frame for frame in seen if frame in set(frames)] if frames is not None else list(seen)
     return start(folder, {"scene": scene.name, "strip": strip.name, "frames": frames, "beauty": None})
 
 

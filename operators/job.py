@@ -331,7 +331,7 @@ class Job:
         named = {strip.name: strip for strip in all_strips(scene.sequence_editor)} if scene.sequence_editor else {}
         if source["strip"] not in named:
             raise UserError(f"The strip {source['strip']} is gone. Bring it back, then resume.")
-        return capture_strip(scene, named[source["strip"]], self.files.shot_folder)
+        return capture_strip(scene, named[source["strip"]], self.files.shot_folder, source.get("frames"))
 
     def hand_over(self) -> None:
         """Be the worker's from now on: it writes the state into the folder."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import bpy
@@ -37,6 +38,7 @@ class Session:
         self._worker: Worker | None = None
         self._log: Path | None = None  # takes the worker's words
         self._running: Job | None = None
+        self.preview: Job | None = None  # a look at some frames, which goes before all jobs that wait
         self._costs: Costs | None = None
         self._thumbnails: Thumbnails | None = None
 
@@ -67,7 +69,7 @@ class Session:
 
     def find(self, folder: Path) -> Job | None:
         """Return the job in ``folder``, None when this session does not know it."""
-        return next((job for job in self.jobs if job.folder == folder), None)
+        return next((job for job in self._all if job.folder == folder), None)
 
     def add(self, files: JobFolder, scene: bpy.types.Scene | None) -> Job:
         """Know a job from now on, and return it; it rests until :meth:`start`."""
@@ -78,6 +80,26 @@ class Session:
         self._list()
         self.wake()
         return job
+
+    def show_preview(self, make: Callable[[Session], Job]) -> Job:
+        """Let the preview that ``make`` returns take the place of the last one, start it, and return it."""
+        self.drop_preview()
+        self.preview = make(self)
+        self.start(self.preview)
+        return self.preview
+
+    def drop_preview(self) -> None:
+        """End the preview, if there is one, and delete what it made."""
+        last, self.preview = self.preview, None
+        if last is not None:
+            if last.active:
+                self.cancel(last)
+            last.drop()
+
+    @property
+    def _all(self) -> list[Job]:
+        """The preview, if there is one, and the jobs."""
+        return [*filter(None, [self.preview]), *self.jobs]
 
     def start(self, job: Job) -> None:
         """Let ``job`` capture what is not captured, then wait for the worker; UserError when it runs already."""
@@ -126,17 +148,17 @@ class Session:
         """
         if rendering():
             self.free()
-        before = [(job.active, job.state, job.note, job.progress) for job in self.jobs]
+        before = [(job.active, job.state, job.note, job.progress) for job in self._all]
         self._capture_next()
         self._listen()
         self._run_next()
         self._show_next()
-        if before != [(job.active, job.state, job.note, job.progress) for job in self.jobs]:
+        if before != [(job.active, job.state, job.note, job.progress) for job in self._all]:
             redraw()
-        return any(job.active or job.stale for job in self.jobs)
+        return any(job.active or job.stale for job in self._all)
 
     def _capture_next(self) -> None:
-        job = next((job for job in self.jobs if job.state == "capturing"), None)
+        job = next((job for job in self._all if job.state == "capturing"), None)
         if job is not None:
             try:
                 job.go_on_capturing()
@@ -160,13 +182,15 @@ class Session:
                     self._running = None
 
     def _learn(self, job: Job, event: messages.Ended) -> None:
+        if job not in self.jobs:
+            return
         self.thumbnails.take(job)
         run = job.files.settings
         if job.state == event.state == "done":
             self.costs.learn(run.method, getattr(run.chosen, "model", ""), answers.report(job.files))
 
     def _run_next(self) -> None:
-        job = next((job for job in self.jobs if job.state == "ready" or job.question is not None), None)
+        job = next((job for job in self._all if job.state == "ready" or job.question is not None), None)
         if job is None or self._running is not None:
             return
         try:
@@ -193,7 +217,7 @@ class Session:
 
     def _show_next(self) -> None:
         """Bring at most one strip up to date, and none while Blender renders, which would not survive it."""
-        job = next((job for job in self.jobs if job.stale), None)
+        job = next((job for job in self._all if job.stale), None)
         if job is not None and not rendering():
             job.show()
 
@@ -205,7 +229,7 @@ class Session:
     def fail(self, message: str) -> None:
         """Let every active job fail for one reason."""
         self._lose_worker()
-        for job in self.jobs:
+        for job in self._all:
             if job.active:
                 job.drop_capture()
                 job.rest("failed", message)
@@ -218,9 +242,10 @@ class Session:
 
     def close(self) -> None:
         """End the worker and the captures; what was active can be resumed."""
+        self.drop_preview()
         if self._worker is not None:
             self._worker.close()
-        for job in self.jobs:
+        for job in self._all:
             if job.active:
                 job.drop_capture()
                 job.rest("cancelled", "Stopped when Tempera was switched off. Resume to go on.")
@@ -268,6 +293,7 @@ def _after_load(_path: str) -> None:
     """Find out which jobs belong to the file that was opened, and know those that its scenes and strips name."""
     worker_problem.cache_clear()
     worker_problem(preferences().worker_python)
+    _session.drop_preview()
     for job in _session.jobs:
         job.settle(job.scene_after_load())
     for scene in bpy.data.scenes:

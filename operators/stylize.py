@@ -4,7 +4,7 @@ import os
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import bpy
 
@@ -44,25 +44,29 @@ def stylize(
     wanted = sorted(set(frames)) if frames is not None else frames_of(source)
     if not strip:
         check_cameras(scene, wanted)
-    _check(scene, wanted, run, keys)
+    check(scene, wanted, run, keys)
     name = strip.name if strip else scene.name
     folder = folder or new_folder(name, scene.tempera.folder)
     if len(os.fsencode(folder)) > LONGEST_FOLDER:
         raise UserError(f"The path of the job's folder {folder.name} is too long for Blender. Choose a shorter one.")
-    origin = {
-        "id": uuid.uuid4().hex,
-        "blend": bpy.data.filepath,
-        "scene": scene.name,
-        "strip": strip.name if strip else "",
-        "frames": None if strip else wanted,
-        "beauty": beauty,
-    }
+    origin = origin_of(source) | {"frames": None if strip else wanted, "beauty": beauty}
     files = JobFolder.create(folder.absolute(), folder.name, run, origin)
     for frame, path in keys.items():
         files.add_key(frame, path)
     job = session.current().add(files, scene)
     scene.tempera.last_job = str(files.folder)
     return job.resume()
+
+
+def origin_of(source: bpy.types.Scene | Strip) -> dict[str, Any]:
+    """Return what a new job notes of the scene or strip that it comes from."""
+    is_scene = isinstance(source, bpy.types.Scene)
+    return {
+        "id": uuid.uuid4().hex,
+        "blend": bpy.data.filepath,
+        "scene": source.name if is_scene else source.id_data.name,
+        "strip": "" if is_scene else source.name,
+    }
 
 
 def restyle(job: Job, run: Settings, keys: Mapping[int, Path]) -> Job:
@@ -75,7 +79,7 @@ def restyle(job: Job, run: Settings, keys: Mapping[int, Path]) -> Job:
     if not job.captured:
         raise UserError(f"The shot of {job.name} is not whole yet. Resume it first.")
     if job.scene:
-        _check(job.scene, job.shot_frames, run, keys)
+        check(job.scene, job.shot_frames, run, keys)
     job.files.change(run, keys)
     return job.resume()
 
@@ -134,7 +138,7 @@ def new_folder(name: str, place: str = "") -> Path:
             return folder
 
 
-def _check(scene: bpy.types.Scene, frames: Sequence[int], run: Settings, keys: Mapping[int, Path]) -> None:
+def check(scene: bpy.types.Scene, frames: Sequence[int], run: Settings, keys: Mapping[int, Path]) -> None:
     """Raise UserError for what would only come to light after the shot is rendered."""
     worker_python(preferences().worker_python)
     problem = key_problem(frames, keys) if run.method == "exemplar" else ""

@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import jobs, preferences, render, sequencer, status
+from . import compare, jobs, preferences, render, sequencer, status
 
 classes = (jobs.TEMPERA_UL_jobs, jobs.TEMPERA_MT_job, *render.classes, *sequencer.classes)
 
@@ -12,12 +12,14 @@ def register() -> None:
     for cls in classes:
         bpy.utils.register_class(cls)
     status.register()
+    compare.register()
     preferences.register()
 
 
 def unregister() -> None:
     """Take panels and status away."""
     preferences.unregister()
+    compare.unregister()
     status.unregister()
     for cls in reversed(classes):
         bpy.utils.unregister_class(cls)

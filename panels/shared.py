@@ -154,7 +154,29 @@ def draw_run(layout: bpy.types.UILayout, scene: bpy.types.Scene, source: Source)
     for line in cost_lines(scene, source.frames):
         layout.label(text=line)
     draw_problems(layout, source, "run")
+    draw_preview(layout)
     layout.operator(source.operator, icon=source.icon)
+
+
+def draw_preview(layout: bpy.types.UILayout) -> None:
+    """Draw the buttons for a preview, how far the last one is, and how it is held against its source."""
+    row = layout.row(align=True)
+    row.operator("tempera.preview", text="Preview Frame", icon="IMAGE_DATA")
+    row.operator("tempera.preview", text="Three Frames").three = True
+    preview, window = session.current().preview, bpy.context.window_manager.tempera
+    if preview is None:
+        return
+    if preview.active:
+        row = layout.row(align=True)
+        row.progress(factor=preview.progress, text=jobs.doing(preview), translate=False)
+        jobs.draw_cancel(row, preview)
+    elif preview.state == "failed":
+        draw_text(layout, preview.message, "ERROR")
+    else:
+        layout.label(text=rpt_("Previewed in {time}").format(time=duration(preview.elapsed)), translate=False)
+    layout.row().prop(window, "compare", expand=True)
+    if window.compare == "WIPE":
+        layout.prop(window, "wipe", slider=True)
 
 
 def cost_lines(scene: bpy.types.Scene, frames: int) -> list[str]:

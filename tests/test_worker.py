@@ -18,8 +18,10 @@ from backend.bridge import messages
 from backend.bridge.client import Worker, clean_environment
 from backend.bridge.errors import UserError
 from backend.bridge.job import Job, State, read_json, write_file
+from backend.bridge.settings import from_keywords
 from backend.shot.pictures import encode_png, read_picture
-from tests.footage import SIZE, make_job, picture
+from tests.diffusion import tiny
+from tests.footage import SIZE, make_job, picture, write_shot
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 60.0
@@ -265,3 +267,41 @@ def wait_for_work(process: subprocess.Popen[bytes], job: Job, frames: int) -> No
         if job.state.state == "running" and len(job.finished()) >= frames:
             return
         time.sleep(0.005)
+
+
+def test_a_preview_forms_step_by_step_and_ends_as_the_run_will(worker: Worker, tmp_path: Path) -> None:
+    settings = {
+        "model": str(tiny.save_sd(tmp_path / "sd")), "prompt": "a fox", "steps": 4, "strength": 1.0, "guidance": 1.0,
+        "noise": "fresh",
+    }  # fmt: skip
+    job = Job.create(tmp_path / "job", "Disc", from_keywords("framewise", seed=5, **settings))
+    write_shot(job.shot_folder, [1, 2, 3], SIZE)
+    preview = Job.create(tmp_path / "preview", "Preview", job.settings, {"preview": [1, 3]})
+    worker.send(messages.Preview(str(preview.folder), str(job.shot_folder)))
+    heard = listen(worker, ended)
+    assert heard[-1] == messages.Ended(str(preview.folder), "done", "")
+    pictures = [event for event in heard if isinstance(event, messages.Picture)]
+    assert len(pictures) >= 1 + 1 + 2  # the source, something on the way, both results
+    assert preview.finished() == [1, 3] and job.finished() == [] and preview.state.state == "new"
+    sheet, _ = read_picture(preview.preview_picture)
+    source, _ = read_picture(preview.source_picture)
+    np.testing.assert_allclose(source[:, SIZE[0] :], picture(3), atol=0.5 / 255 + 1e-6)
+    worker.send(messages.Run(str(job.folder)))
+    assert listen(worker, ended)[-1] == messages.Ended(str(job.folder), "done", "")
+    for number, frame in enumerate((1, 3)):
+        assert preview.frame_path(frame).read_bytes() == job.frame_path(frame).read_bytes()
+        shown = sheet[:, number * SIZE[0] : (number + 1) * SIZE[0]]
+        np.testing.assert_array_equal(shown, read_picture(job.frame_path(frame))[0])
+
+
+def test_a_preview_of_painted_keys_needs_only_its_frame_and_the_keys(worker: Worker, tmp_path: Path) -> None:
+    job = make_job(tmp_path / "job")
+    preview = Job.create(tmp_path / "preview", "Preview", job.settings, {"preview": [1]})
+    preview.add_key(1, job.key_path(1))
+    worker.send(messages.Preview(str(preview.folder), str(job.shot_folder)))
+    assert listen(worker, ended)[-1] == messages.Ended(str(preview.folder), "done", "")
+    np.testing.assert_allclose(read_picture(preview.preview_picture)[0], 1.0 - picture(1), atol=1 / 255)
+    outside = Job.create(tmp_path / "outside", "Preview", job.settings, {"preview": [99]})
+    worker.send(messages.Preview(str(outside.folder), str(job.shot_folder)))
+    last = listen(worker, ended)[-1]
+    assert isinstance(last, messages.Ended) and "Frame 99 is not in the shot" in last.message

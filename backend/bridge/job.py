@@ -8,6 +8,8 @@
       shot/               the captured shot; shot/shot.json is written last
       keys/000012.png     the artist's key frames
       frames/000012.png   finished frames
+      retouch/001-000012-after.png    what was painted over a finished frame, in order; -before.png is what was there
+      untouched/000012.png            finished frames as they were before paint was carried to them
       report.json         what was used and what it took
       measure.json        how consistent the finished frames are, where that was measured
       heatmap/000012.png  where they change that should not
@@ -43,7 +45,7 @@ STATES = ("new", "capturing", "ready", "running", "cancelled", "failed", "done")
 _FRAME_NAME = re.compile(r"(-\d{5,}|\d{6,})\.png")
 _PARTS = (
     "job.json", "state.json", "report.json", "measure.json", "memory.json", "keys.json", "log.txt", "worker.log", "lock",
-    "shot", "keys", "frames", "heatmap",
+    "shot", "keys", "frames", "heatmap", "retouch", "untouched", "source.png", "preview.png",
 )  # fmt: skip
 
 
@@ -145,6 +147,16 @@ class Job:
         return self.folder / "frames"
 
     @property
+    def retouch_folder(self) -> Path:
+        """Where lies what was painted over finished frames."""
+        return self.folder / "retouch"
+
+    @property
+    def untouched_folder(self) -> Path:
+        """Where finished frames lie as they were before paint was carried to them, named as the frames are."""
+        return self.folder / "untouched"
+
+    @property
     def measure_path(self) -> Path:
         """What was measured of the finished frames."""
         return self.folder / "measure.json"
@@ -163,6 +175,16 @@ class Job:
     def heat_map_folder(self) -> Path:
         """Where the heat maps of the finished frames lie, named as the frames are."""
         return self.folder / "heatmap"
+
+    @property
+    def source_picture(self) -> Path:
+        """The source frames of a preview, side by side."""
+        return self.folder / "source.png"
+
+    @property
+    def preview_picture(self) -> Path:
+        """The frames of a preview, side by side, as far as they have formed."""
+        return self.folder / "preview.png"
 
     @property
     def suggestion_path(self) -> Path:
@@ -193,6 +215,27 @@ class Job:
     def add_key(self, frame: int, image: Path) -> None:
         """Copy the PNG ``image`` into the job as the key of ``frame``; UserError when there is no such file."""
         write_file(self.key_path(frame), self._read_key(image))
+
+    def add_retouch(self, frame: int, after: Path) -> None:
+        """Take the PNG ``after`` as what finished ``frame`` was painted over to.
+
+        The worker carries it to other frames (``messages.Retouch``). UserError when the frame is not finished or a
+        file cannot be read or written.
+        """
+        number = len(self.retouches()) + 1
+        stem = f"{number:03d}-{frame:06d}"
+        with _artist_errors(self.retouch_folder):
+            self.retouch_folder.mkdir(exist_ok=True)
+        write_file(self.retouch_folder / f"{stem}-before.png", self._read_key(self.frame_path(frame)))
+        write_file(self.retouch_folder / f"{stem}-after.png", self._read_key(after))
+
+    def retouches(self) -> list[tuple[int, Path, Path]]:
+        """Return what was painted over finished frames, in order: the frame, the picture before, and after."""
+        found = sorted(self.retouch_folder.glob("*-after.png")) if self.retouch_folder.is_dir() else []
+        return [
+            (int(after.name[4:-10]), after.with_name(after.name.replace("-after", "-before")), after)
+            for after in found
+        ]
 
     @staticmethod
     def _read_key(image: Path) -> bytes:

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, get_args, get_type_hints
 
-PROTOCOL = 2
+PROTOCOL = 3
 MAX_LINE = 1 << 20  # bytes; the longest message is an error text
 
 
@@ -40,6 +40,25 @@ class SuggestKeys:
 
     job: str
     most: int
+
+
+@dataclass(frozen=True)
+class Retouch:
+    """Request: carry what was painted over finished frames of this job to all that show it; others stay as they are."""
+
+    job: str
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Request: paint the frames that this job's source lists as "preview" from the captured shot in ``shot``.
+
+    The job holds settings and key frames. It gets ``source.png``, ``preview.png``, which changes while the frames form
+    (each event :class:`Picture`), and the finished frames, the same as a run's wherever a frame depends on no other.
+    """
+
+    job: str
+    shot: str
 
 
 @dataclass(frozen=True)
@@ -90,6 +109,14 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """Event: the picture under ``path`` is new."""
+
+    job: str
+    path: str
+
+
+@dataclass(frozen=True)
 class Ended:
     """Event: the request was worked off. ``state`` is "done", "cancelled" or "failed"; ``message`` is for the artist.
 
@@ -101,8 +128,8 @@ class Ended:
     message: str
 
 
-Work = Run | Measure | SuggestKeys
-Message = Work | Cancel | Hello | Heartbeat | Started | Progress | Frame | Ended
+Work = Run | Measure | SuggestKeys | Retouch | Preview
+Message = Work | Cancel | Hello | Heartbeat | Started | Progress | Frame | Picture | Ended
 _KINDS = {kind.__name__.lower(): kind for kind in get_args(Message)}
 
 

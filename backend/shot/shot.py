@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -97,6 +98,16 @@ class Shot:
         if info.objects:
             matrices = read_matrices(folder / "matrices.npy", (len(info.objects), len(info.data_frames), 4, 4))
         return cls(folder, info, matrices)
+
+    def only(self, frames: Collection[int]) -> Shot:
+        """Return the same shot as if it had the beauty images of ``frames`` alone; its data layer stays whole.
+
+        Raises UserError where one of them is not in the shot.
+        """
+        missing = sorted(set(frames) - set(self.frames))
+        if missing:
+            raise UserError(f"Frame {missing[0]} is not in the shot. {AGAIN}")
+        return Shot(self.folder, dataclasses.replace(self.info, frames=tuple(sorted(frames))), self.matrices)
 
     @property
     def frames(self) -> tuple[int, ...]:

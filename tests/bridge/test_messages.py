@@ -11,12 +11,15 @@ EXAMPLES = [
     messages.Run("/jobs/Ünï \n 1"),
     messages.Measure("/jobs/1", ""),
     messages.SuggestKeys("/jobs/1", 6),
+    messages.Retouch("/jobs/1"),
+    messages.Preview("/jobs/1", "/jobs/2/shot"),
     messages.Cancel("/jobs/1"),
     messages.Hello(1, "0.1.0", "cpu"),
     messages.Heartbeat(),
     messages.Started("j"),
     messages.Progress("j", 1, 2, "paint"),
     messages.Frame("j", -3, "frames/-00003.png"),
+    messages.Picture("j", "preview.png"),
     messages.Ended("j", "done", ""),
 ]
 

@@ -1,0 +1,118 @@
+"""A look before the run: the frame as the run will make it, from a shot that is there or from one that is captured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+import pytest
+from sequencer_kit import image_strip, picture, read_png, small_scene, write_png
+from session_kit import FRAMES, build_scene, captured_shot, drive, new_job, painted_keys, session
+
+
+@pytest.fixture(autouse=True)
+def no_jobs_before(extension: str) -> None:
+    session(extension).jobs.clear()
+    session(extension).drop_preview()
+
+
+@pytest.fixture
+def scene(extension: str, tmp_path: Path) -> bpy.types.Scene:
+    """Four frames, the first of them painted; the playhead is at the third."""
+    made = build_scene((1, 4))
+    bpy.ops.tempera.add_key(filepath=str(painted_keys()[FRAMES[0]]), frame=1)
+    made.frame_set(3)
+    return made
+
+
+def image_pixels(name: str) -> np.ndarray:
+    image = bpy.data.images[name]
+    width, height = image.size
+    return np.array(image.pixels).reshape(height, width, -1)[::-1]
+
+
+def test_the_frame_at_the_playhead_is_captured_and_painted_as_the_run_will(
+    scene: bpy.types.Scene, extension: str
+) -> None:
+    assert bpy.ops.tempera.preview() == {"FINISHED"}
+    preview = session(extension).preview
+    assert (preview.state, [path.stem for path in preview.frames]) == ("done", ["000003"])
+    assert sorted(path.stem for path in preview.files.shot_folder.glob("beauty/*.png")) == ["000001", "000003"]
+    shown = read_png(preview.files.preview_picture)[..., :3]
+    np.testing.assert_allclose(image_pixels("Tempera Preview")[..., :3] * 255, shown, atol=0.01)
+    source = read_png(preview.files.shot_folder / "beauty" / "000003.png")[..., :3]
+    np.testing.assert_allclose(image_pixels("Tempera Source")[..., :3] * 255, source, atol=0.01)
+    assert session(extension).jobs == [] and len(bpy.context.window_manager.tempera.jobs) == 0
+
+
+def test_a_captured_shot_is_looked_at_without_rendering_and_gives_the_runs_own_frame(
+    scene: bpy.types.Scene, extension: str
+) -> None:
+    bpy.ops.tempera.stylize_render()
+    job = session(extension).jobs[0]
+    assert bpy.ops.tempera.preview(three=True) == {"FINISHED"}
+    preview = session(extension).preview
+    assert not any(preview.files.shot_folder.iterdir())
+    assert [path.stem for path in preview.frames] == ["000001", "000003", "000004"]
+    for path in preview.frames:
+        np.testing.assert_allclose(read_png(path), read_png(job.files.frame_path(int(path.stem))), atol=2)
+    height, width = read_png(job.frames[0]).shape[:2]
+    assert read_png(preview.files.preview_picture).shape[:2] == (height, 3 * width)
+
+
+def test_a_strip_is_looked_at_where_the_playhead_is(extension: str, module: Any, tmp_path: Path) -> None:
+    scene = small_scene()
+    strip = image_strip(scene, tmp_path / "source", range(5, 12), channel=1)
+    key = write_png(tmp_path / "key.png", picture(7))
+    run = module("backend.bridge.settings").from_keywords("exemplar")
+    preview = module("operators.preview").preview(strip, run, {7: key}, [7])
+    assert preview.wait()
+    assert np.array_equal(read_png(preview.files.preview_picture)[..., :3], picture(7)[..., :3])
+    assert [path.stem for path in preview.files.shot_folder.glob("beauty/*.png")] == ["000007"]
+
+
+def test_a_preview_goes_before_jobs_that_wait_and_the_next_one_takes_its_place(
+    extension: str, tmp_path: Path, module: Any
+) -> None:
+    captured_shot(extension)  # leaves an empty file open
+    scene = build_scene()
+    jobs = [new_job(extension, tmp_path / name, scene, blend="", strip="") for name in ("one", "two")]
+    for job in jobs:
+        job.resume()
+    drive(jobs[0], lambda: bool(jobs[0].frames))
+    make = module("operators.preview").preview
+    run = jobs[0].files.settings
+    first = make(scene, run, painted_keys(), [5])
+    second = make(scene, run, painted_keys(), [6])
+    assert not first.folder.exists() and not first.active
+    drive(second, lambda: second.state == "done")
+    assert jobs[1].state in {"ready", "running"} and jobs[1].frames == []
+    assert [path.stem for path in second.frames] == ["000006"]
+    for job in jobs:
+        job.cancel()
+        job.wait()
+
+
+def test_a_preview_is_cancelled_and_switching_off_leaves_nothing(
+    scene: bpy.types.Scene, extension: str, module: Any
+) -> None:
+    run = scene.tempera.settings()
+    preview = module("operators.preview").preview(scene, run, scene.tempera.key_paths(), [2])
+    drive(preview, lambda: preview.note != "")
+    bpy.ops.tempera.cancel(folder=str(preview.folder))
+    assert preview.wait() and preview.state == "cancelled"
+    folder = preview.folder
+    bpy.ops.preferences.addon_disable(module=extension)
+    assert not folder.exists() and not list(Path(bpy.app.tempdir).glob("tempera-preview*"))
+    bpy.ops.preferences.addon_enable(module=extension)
+
+
+def test_what_is_missing_is_said(scene: bpy.types.Scene) -> None:
+    scene.frame_set(9)
+    with pytest.raises(RuntimeError, match="Frame 9 is not in the shot"):
+        bpy.ops.tempera.preview()
+    scene.tempera.keys.clear()
+    with pytest.raises(RuntimeError, match="There is no key frame"):
+        bpy.ops.tempera.preview()
