@@ -16,6 +16,7 @@ from .vocabulary import LENGTH, make_tokenizer
 
 FACTOR = 4  # pixels a latent cell is wide: at 8, four channels cannot hold hatching (PSNR is in the model card)
 NATIVE = 512  # pixels
+LARGEST_FILE = "15MB"
 
 # Light, red against blue, green against both: orthogonal, the two colours weighted 1.5 times.
 OPPONENT = torch.tensor([[0.577, 0.577, 0.577], [1.06, 0.0, -1.06], [0.612, -1.224, 0.612]])
@@ -34,7 +35,7 @@ class Size:
 SIZES = {
     "micro": Size((16, 16, 32), (8, 8, 16), 16),
     "cpu": Size((32, 64, 128), (16, 32, 64), 128),
-    "gpu": Size((96, 192, 256), (48, 96, 192), 128),
+    "gpu": Size((80, 160, 240), (40, 80, 160), 128),
 }
 
 
@@ -155,7 +156,7 @@ def make_scheduler() -> DDIMScheduler:
 def save_model(folder: Path, networks: dict[str, torch.nn.Module]) -> None:
     """Write ``vae``, ``unet``, ``controlnet`` and ``text_encoder`` as a diffusers folder, in half precision."""
     for name, network in networks.items():
-        network.half().save_pretrained(folder / name, safe_serialization=True)
+        network.half().save_pretrained(folder / name, safe_serialization=True, max_shard_size=LARGEST_FILE)
     make_tokenizer().save_pretrained(folder / "tokenizer")
     make_scheduler().save_pretrained(folder / "scheduler")
     index = {

@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 from backend.shot.pictures import encode_png
 from backend.starter.dataset import load_pairs, prepare
-from backend.starter.networks import SIZES
+from backend.starter.networks import SIZES, make_denoiser, make_vae
 from backend.starter.train import encode_all, main, trained_vae
 
 
@@ -86,3 +86,9 @@ def test_export_writes_a_model_that_the_diffusion_core_opens(data, trained):
     picture = sample(model, source, "oil painting", seed=0, steps=2)
     assert picture.shape == source.shape and np.isfinite(picture).all()
     assert json.loads((trained / "model" / "model_index.json").read_text())["unet"][1] == "UNet2DConditionModel"
+
+
+@pytest.mark.parametrize("name", sorted(SIZES))
+def test_a_model_of_any_size_takes_at_most_60_mb(name):
+    networks = [make_vae(SIZES[name]), *make_denoiser(SIZES[name]).values()]
+    assert 2 * sum(weight.numel() for network in networks for weight in network.parameters()) <= 60e6
