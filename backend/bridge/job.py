@@ -44,8 +44,8 @@ FORMAT = 1
 STATES = ("new", "capturing", "ready", "running", "cancelled", "failed", "done")
 _FRAME_NAME = re.compile(r"(-\d{5,}|\d{6,})\.png")
 _PARTS = (
-    "job.json", "state.json", "report.json", "measure.json", "memory.json", "keys.json", "log.txt", "worker.log", "lock",
-    "shot", "keys", "frames", "heatmap", "retouch", "untouched", "source.png", "preview.png",
+    "job.json", "state.json", "report.json", "measure.json", "memory.json", "keys.json", "log.txt", "worker.log",
+    "lock", "shot", "keys", "frames", "heatmap", "retouch", "untouched", "source.png", "preview.png",
 )  # fmt: skip
 
 
