@@ -22,7 +22,8 @@ test-all: test
 bench: environments
 	$(BLENDER) tools/demo.py --only-shots
 	$(BLENDER) tools/bench_shots.py build/bench
-	$(WORKER) -m backend bench demo/job --shots build/bench --write bench.json
+	$(BLENDER) tools/bench_truth.py build/bench-truth size=256x144 frames=17 end=17 lag=8
+	$(WORKER) -m backend bench demo/job --shots build/bench --truth build/bench-truth --write bench.json
 
 lint: environments
 	.venv-worker/bin/ruff check .

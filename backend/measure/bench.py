@@ -17,6 +17,7 @@ from .bench_core import core_overhead
 from .bench_measure import synthetic_table
 from .bench_methods import exemplar_cost
 from .bench_motion import chained_matches, pair_time, synthetic_motion, warp_errors
+from .bench_truth import ray_cast_truth
 from .rows import Rows
 
 ON_A_SHOT: dict[str, tuple[Callable[[Job, Shot], Rows], ...]] = {
@@ -31,11 +32,13 @@ SYNTHETIC: dict[str, tuple[Callable[[], Rows], ...]] = {
 
 
 def bench(
-    folder: Path, target: Path | None = None, quick: bool = False, shots: Path | None = None
+    folder: Path, target: Path | None = None, quick: bool = False, shots: Path | None = None,
+    truth: Path | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Measure everything on the job in ``folder``, and, unless ``quick``, what takes long or needs no job.
 
-    ``shots`` is a folder of captured shots on which to measure the diffusion methods too.
+    ``shots`` is a folder of captured shots on which to measure the diffusion methods too, ``truth`` one shot with its
+    ray-cast truth.
     Returns ``{name: {"value", "unit", "bar", "holds"}}`` and writes that to ``target`` as JSON if one is given.
     UserError where the job or its shot cannot be read.
     """
@@ -48,6 +51,8 @@ def bench(
     for area, pure in () if quick else SYNTHETIC.items():
         for work in pure:
             found |= {f"{area}: {name}": one for name, one in work().items()}
+    if truth is not None:
+        found |= {f"motion: {name}": one for name, one in ray_cast_truth(truth).items()}
     if shots is not None:
         tables = importlib.import_module(".bench_diffusion", __package__).diffusion_tables(shots)
         found |= {f"diffusion | {name}": one for name, one in tables.items()}

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ..bridge.job import Job
-from ..motion.correspondence import Correspondence, Motion, compose
+from ..motion.correspondence import Motion, compose
 from ..motion.estimate import estimate_flow
 from ..motion.exact import ExactMotion
 from ..motion.warp import warp
@@ -128,7 +128,7 @@ def pair_time(job: Job, shot: Shot) -> Rows:  # noqa: ARG001
 
 def chained_matches(job: Job, shot: Shot) -> Rows:  # noqa: ARG001
     """Count how many of the direct matches between first and last frame are left when neighbours are chained."""
-    return {"matches first to last, chained / direct": row(_chained_share(shot.motion, shot.frames))}
+    return {"matches first to last, chained / direct": row(chained_share(shot.motion, shot.frames))}
 
 
 def synthetic_motion() -> Rows:
@@ -138,38 +138,45 @@ def synthetic_motion() -> Rows:
     Faces seen at less than ``GRAZING`` in either frame are reported apart.
     """
     shot = SyntheticShot((256, 144))
-    share = _chained_share(shot.motion, shot.frames)
-    rows = {"matches first to last, chained / direct": row(share, at_most=0.05)}
+    kept = chained_share(shot.motion, shot.frames)
+    rows = {"matches first to last, chained / direct": row(kept, at_most=0.05)}
     middle, last = shot.frames[len(shot.frames) // 2], shot.frames[-1]
     for rigid, how in ((True, "by matrices"), (False, "by surface address")):
         motion = ExactMotion(shot.geometry(rigid))
         for lag, (i, j) in {"lag 8": (middle, middle - 8), "first-last": (last, shot.frames[0])}.items():
             clear = shot.motion.facing(i, j) > GRAZING
-            accuracy = _accuracy(motion.pair(i, j), shot.motion.pair(i, j), clear)
-            rows |= {f"{how}, {lag}: {name}": one for name, one in accuracy.items()}
+            found, truth = motion.pair(i, j), shot.motion.pair(i, j)
+            error = np.linalg.norm(found.flow - truth.flow, axis=-1)
+            judged = accuracy(error, found.valid > 0, truth.valid > 0, clear)
+            rows |= {f"{how}, {lag}: {name}": one for name, one in judged.items()}
     return {f"synthetic shot, {name}": one for name, one in rows.items()}
 
 
-def _accuracy(found: Correspondence, truth: Correspondence, clear: np.ndarray) -> Rows:
-    accepted, visible = found.valid > 0, truth.valid > 0
+def accuracy(error: np.ndarray, accepted: np.ndarray, visible: np.ndarray, clear: np.ndarray) -> Rows:
+    """Return the rows of accepted correspondences: arrays of one shape, ``error`` px, the others bool.
+
+    ``visible`` is the truth, ``clear`` is false on grazing faces, which are reported apart.
+    """
     right = accepted & visible
-    error = np.linalg.norm(found.flow - truth.flow, axis=-1)[right & clear]
+    found = error[right & clear]
     return {
-        "mean error": row(error.mean() if error.size else None, "px", at_most=0.005),
-        "99th percentile": row(np.percentile(error, 99) if error.size else None, "px", at_most=0.05),
-        "precision": row(_share(right & clear, accepted & clear), at_least=0.97),
-        "recall": row(_share(right & clear, visible & clear), at_least=0.96),
-        "recall, grazing": row(_share(right & ~clear, visible & ~clear), at_least=0.7),
+        "mean error": row(found.mean() if found.size else None, "px", at_most=0.005),
+        "99th percentile": row(np.percentile(found, 99) if found.size else None, "px", at_most=0.05),
+        "precision": row(share(right & clear, accepted & clear), at_least=0.97),
+        "recall": row(share(right & clear, visible & clear), at_least=0.96),
+        "recall, grazing": row(share(right & ~clear, visible & ~clear), at_least=0.7),
     }
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> float | None:
+def share(part: np.ndarray, whole: np.ndarray) -> float | None:
+    """Return how much of ``whole`` (bool) is ``part`` of it; None where it is nothing."""
     return float(part.sum() / whole.sum()) if whole.any() else None
 
 
-def _chained_share(motion: Motion, frames: Sequence[int]) -> float | None:
+def chained_share(motion: Motion, frames: Sequence[int]) -> float | None:
+    """Return the share of the matches from last to first frame that is left when neighbours are chained."""
     chain = motion.pair(frames[-1], frames[-1])
     for after, before in zip(frames[:0:-1], frames[-2::-1], strict=True):
         chain = compose(chain, motion.pair(after, before))
     direct = motion.pair(frames[-1], frames[0]).valid > 0
-    return _share(direct & (chain.valid > 0), direct)
+    return share(direct & (chain.valid > 0), direct)

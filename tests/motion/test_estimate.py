@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from backend.measure.ray_truth import VISIBLE
 from backend.motion.estimate import EstimatedMotion
-from tests.shot.probe import VISIBLE, probe
+from tests.shot.probe import probe
 
 SIZE = 96, 64
 FRAMES = (10, 12, 14, 16, 18)

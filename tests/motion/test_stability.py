@@ -8,17 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from backend.measure.ray_truth import VISIBLE, RayTruth
 from backend.motion.exact import ExactMotion
 from backend.motion.geometry import DataLayer, SceneObject
 from backend.motion.stability import NAMES, System
 from backend.motion.vectors import neighbour_flow
-from tests.shot.probe import BLENDERS, VISIBLE, Probe, probe
+from tests.shot.probe import BLENDERS, probe
 
 Change = Callable[[DataLayer, int, np.ndarray], DataLayer]  # of a layer, its frame, the pixels of the object
 HARD = [(1, 2), (2, 3), (4, 5), (8, 7)]
 
 
-def altered(captured: Probe, name: str = "", change: Change | None = None, **entry: object) -> ExactMotion:
+def altered(captured: RayTruth, name: str = "", change: Change | None = None, **entry: object) -> ExactMotion:
     """The motion of the probe with the data of one object changed."""
     shot = captured.shot()
 
@@ -46,7 +47,7 @@ def told(motion: ExactMotion, name: str) -> tuple[str, str]:
     return entry["source"], entry["reason"]
 
 
-def accuracy(captured: Probe, motion: ExactMotion, name: str, i: int, j: int) -> tuple[float, float]:
+def accuracy(captured: RayTruth, motion: ExactMotion, name: str, i: int, j: int) -> tuple[float, float]:
     """Share of an object's visible, facing pixels that is accepted, and the 90th percentile of their error."""
     found, truth = motion.pair(i, j), captured.truth(i, j)
     seen = (truth.owner == captured.number(name)) & (truth.state == VISIBLE) & ~truth.grazing
@@ -56,7 +57,7 @@ def accuracy(captured: Probe, motion: ExactMotion, name: str, i: int, j: int) ->
     return kept.sum() / seen.sum(), float(np.percentile(errors, 90)) if kept.any() else np.inf
 
 
-def vector_error(captured: Probe, name: str, i: int, j: int) -> float:
+def vector_error(captured: RayTruth, name: str, i: int, j: int) -> float:
     """Median error of the Vector pass on an object."""
     truth = captured.truth(i, j)
     kept = (truth.owner == captured.number(name)) & np.isfinite(truth.flow).all(-1)

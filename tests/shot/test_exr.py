@@ -10,14 +10,15 @@ import OpenEXR
 import pytest
 
 from backend.bridge.errors import UserError
+from backend.measure.ray_truth import RayTruth
 from backend.shot.exr import read_layer, read_passes
-from tests.shot.probe import Probe, probe
+from tests.shot.probe import probe
 
 OLD_NAMES = {"Object Index": "IndexOB"}
 
 
 @pytest.fixture(scope="module")
-def captured() -> Probe:
+def captured() -> RayTruth:
     return probe()
 
 
@@ -43,11 +44,11 @@ def rewrite(
         OpenEXR.File(parts).write(str(target))
 
 
-def first(captured: Probe) -> Path:
+def first(captured: RayTruth) -> Path:
     return captured.folder / "data" / "000001.exr"
 
 
-def test_blender_4_layout_and_names_read_the_same(captured: Probe, tmp_path: Path) -> None:
+def test_blender_4_layout_and_names_read_the_same(captured: RayTruth, tmp_path: Path) -> None:
     rewrite(first(captured), tmp_path / "old.exr", rename=OLD_NAMES, single=True)
     new, old = read_passes(first(captured)), read_passes(tmp_path / "old.exr")
     assert set(new) == set(old) and "Object Index" in old
@@ -55,7 +56,7 @@ def test_blender_4_layout_and_names_read_the_same(captured: Probe, tmp_path: Pat
         np.testing.assert_array_equal(new[name], old[name], err_msg=name)
 
 
-def test_passes_are_what_the_scene_holds(captured: Probe) -> None:
+def test_passes_are_what_the_scene_holds(captured: RayTruth) -> None:
     layer = captured.shot().layer(1)
     truth = captured.truth(1, 2)
     assert layer is not None and layer.addressed
@@ -72,13 +73,13 @@ def test_passes_are_what_the_scene_holds(captured: Probe) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 3, 100, 5000, -2000, -1])
-def test_truncated_file(captured: Probe, tmp_path: Path, size: int) -> None:
+def test_truncated_file(captured: RayTruth, tmp_path: Path, size: int) -> None:
     (tmp_path / "short.exr").write_bytes(first(captured).read_bytes()[:size])
     with pytest.raises(UserError, match="cannot be read"):
         read_layer(tmp_path / "short.exr", (192, 108))
 
 
-def test_truncated_file_of_one_part(captured: Probe, tmp_path: Path) -> None:
+def test_truncated_file_of_one_part(captured: RayTruth, tmp_path: Path) -> None:
     rewrite(first(captured), tmp_path / "old.exr", single=True)
     (tmp_path / "short.exr").write_bytes((tmp_path / "old.exr").read_bytes()[:-1])
     with pytest.raises(UserError, match="cannot be read"):
@@ -90,30 +91,30 @@ def test_missing_file(tmp_path: Path) -> None:
         read_layer(tmp_path / "none.exr", (192, 108))
 
 
-def test_without_vector(captured: Probe, tmp_path: Path) -> None:
+def test_without_vector(captured: RayTruth, tmp_path: Path) -> None:
     rewrite(first(captured), tmp_path / "no.exr", drop="Vector")
     with pytest.raises(UserError, match="no Vector pass"):
         read_layer(tmp_path / "no.exr", (192, 108))
 
 
-def test_of_another_size(captured: Probe) -> None:
+def test_of_another_size(captured: RayTruth) -> None:
     with pytest.raises(UserError, match="192 x 108 pixels, the shot 64 x 36"):
         read_layer(first(captured), (64, 36))
 
 
-def test_without_addresses(captured: Probe, tmp_path: Path) -> None:
+def test_without_addresses(captured: RayTruth, tmp_path: Path) -> None:
     rewrite(first(captured), tmp_path / "old.exr", drop="Tempera")
     layer = read_layer(tmp_path / "old.exr", (192, 108))
     assert not layer.addressed and not layer.generated.any()
     np.testing.assert_array_equal(layer.surface, ~captured.shot().layer(1).sky)
 
 
-def test_path_outside_ascii(captured: Probe, tmp_path: Path) -> None:
+def test_path_outside_ascii(captured: RayTruth, tmp_path: Path) -> None:
     shutil.copy(first(captured), tmp_path / "größe-動き.exr")
     assert read_layer(tmp_path / "größe-動き.exr", (192, 108)).addressed
 
 
-def test_numbers_that_are_none(captured: Probe, tmp_path: Path) -> None:
+def test_numbers_that_are_none(captured: RayTruth, tmp_path: Path) -> None:
     file = OpenEXR.File(str(first(captured)), separate_channels=True)
     for part in file.parts:
         for name, channel in part.channels.items():
