@@ -238,7 +238,8 @@ class Session:
         """End the worker while it has nothing to do, so that it holds no memory and no file; UserError while it has."""
         if self._running is not None:
             raise UserError(f"{self._running.name} is worked on. Wait for it, or cancel it first.")
-        self._lose_worker()
+        if self._worker is not None:
+            self._lose_worker()
 
     def close(self) -> None:
         """End the worker and the captures; what was active can be resumed."""
@@ -319,8 +320,16 @@ def _after_undo(_scene: bpy.types.Scene) -> None:
     _session.wake()
 
 
+@persistent
+def _before_render(_scene: bpy.types.Scene) -> None:
+    """Leave the memory to the render. Nothing is drawn: this is told in the render's own thread."""
+    if _session.idle:
+        _session.release()
+
+
 _HANDLERS = (
     (bpy.app.handlers.load_post, _after_load),
+    (bpy.app.handlers.render_init, _before_render),
     (bpy.app.handlers.save_post, _after_save),
     (bpy.app.handlers.undo_post, _after_undo),
     (bpy.app.handlers.redo_post, _after_undo),

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from . import messages
+from . import VERSION, messages
 from .errors import UserError
 from .messages import Message
 
@@ -92,7 +92,7 @@ class Worker:
     def poll(self) -> list[Message]:
         """Return the events that came since the last call, heartbeats left out; never waits.
 
-        UserError, once all events are taken, when the worker has died, hangs, or speaks another protocol.
+        UserError, once all events are taken, when the worker has died, hangs, or is of another version.
         """
         events: list[Message] = []
         while True:
@@ -110,10 +110,10 @@ class Worker:
         return events
 
     def _greet(self, hello: messages.Hello) -> None:
-        if hello.protocol != messages.PROTOCOL:
+        if (hello.protocol, hello.version) != (messages.PROTOCOL, VERSION):
             raise UserError(
-                f"The worker speaks protocol {hello.protocol}, this Tempera {messages.PROTOCOL}. "
-                "Restart Blender, so that both are of the same version."
+                f"The worker is of Tempera {hello.version} (protocol {hello.protocol}), this is {VERSION} "
+                f"(protocol {messages.PROTOCOL}). Restart Blender, so that both are of the same version."
             )
         self.hello = hello
 

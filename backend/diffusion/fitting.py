@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from ..bridge.errors import UserError
 from ..bridge.job import Job, State, read_json, write_json
+from ..bridge.settings.diffusion import DiffusionSettings
 from .memory import MemoryPlan, choose_plan, give_back, is_out_of_memory
 from .model import STARTER, best_device, load_model
 from .protocol import Model
@@ -21,11 +23,12 @@ def fit(job: Job, size: tuple[int, int], run: Callable[[Model], State]) -> State
     The plan is kept in the job's folder, so that a job is of one plan from its first frame to its last. UserError where
     not even the smallest plan fits.
     """
-    plan = _kept_plan(job) or choose_plan(Path(job.settings.chosen.model or STARTER), best_device(), size)
+    settings = cast(DiffusionSettings, job.settings.chosen)
+    plan = _kept_plan(job) or choose_plan(Path(settings.model or STARTER), best_device(), size)
     told = ""
     while True:
         try:
-            state = run(load_model(job.settings.chosen, plan))
+            state = run(load_model(settings, plan))
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
