@@ -4,7 +4,7 @@ A UNet's self-attention layers compute ``softmax(Q K^T) V`` within one frame. Me
 beside or in place of the frame's own (Rerender A Video, DiffSynth), of all frames of a group (TokenFlow's extended
 attention), or no attention at all but the output of key frames, moved along the motion (TokenFlow's propagation).
 
-Tokens of one call are (S * F, n, c): S streams (0 negative, 1 positive, 2 and up regions; see ``denoising``) of F
+Tokens of one call are (S * F, n, c): S streams (0 negative, 1 positive, 2 and up regions'; see ``denoising``) of F
 frames each, n tokens of an h x w grid in row-major order. Only self-attention is touched: cross-attention keeps its
 processors (IP-Adapter), and the projections are called as modules, so that LoRA layers on them count.
 """

@@ -24,10 +24,14 @@ class Text:
 
 @dataclass(frozen=True)
 class Region:
-    """Words for one object of the frame. ``matte`` (h, w) in [0, 1], at the latents' resolution, says where it is."""
+    """Words for one object of the frame. ``matte`` (h, w) in [0, 1], at the latents' resolution, says where it is.
+
+    Without a ``negative`` of its own the frame's counts, and no further prediction is needed.
+    """
 
     text: Text
     matte: Tensor
+    negative: Text | None = None
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Denoiser:
         return output
 
     def _predict(self, x: Tensor, step: int, frames: Sequence[int]) -> Tensor:
-        """Predict some frames in one evaluation: streams of [negative] positive [regions], each of all the frames."""
+        """Predict some frames in one evaluation: streams of all the frames, in the order of :meth:`_texts`."""
         conditions = [self._conditions[frame] for frame in frames]
         texts = self._texts(conditions)
         streams = len(texts) // len(conditions)
@@ -66,22 +66,31 @@ class Denoiser:
         predicted = self._model.predict(x.repeat(streams, 1, 1, 1), t, texts, images, self._guidance)
         outputs: Sequence[Tensor] = predicted.chunk(streams)
         if self._guided:
-            base, *rest = outputs
-            outputs = [base + self._guidance * (output - base) for output in rest]
+            outputs = self._guide(outputs, conditions[0])
         return _blend(outputs, conditions)
+
+    def _guide(self, outputs: Sequence[Tensor], like: Condition) -> list[Tensor]:
+        """Return the guided outputs of the whole frame and of its regions, from those of all streams."""
+        count = 2 + len(like.regions)
+        base, own = outputs[0], iter(outputs[count:])
+        bases = [base, *(base if region.negative is None else next(own) for region in like.regions)]
+        positive = outputs[1:count]
+        return [down + self._guidance * (up - down) for down, up in zip(bases, positive, strict=True)]
 
     @property
     def _guided(self) -> bool:
         return self._guidance > 1.0 and not self._model.info.guidance_inside
 
     def _texts(self, conditions: Sequence[Condition]) -> list[Text]:
-        counts = {len(condition.regions) for condition in conditions}
-        if len(counts) > 1:
+        """Return the texts of all streams: [negative] positive [regions] [negatives that regions have of their own]."""
+        if len({tuple(region.negative is None for region in condition.regions) for condition in conditions}) > 1:
             raise ValueError("frames that are predicted together must have the same regions; a matte may be empty")
         texts = [condition.negative for condition in conditions] if self._guided else []
         texts += [condition.text for condition in conditions]
-        for region in range(counts.pop()):
-            texts += [condition.regions[region].text for condition in conditions]
+        regions = list(zip(*(condition.regions for condition in conditions), strict=True))
+        texts += [region.text for each in regions for region in each]
+        if self._guided:
+            texts += [region.negative for each in regions for region in each if region.negative is not None]
         return texts
 
 

@@ -23,6 +23,9 @@ Noise = Callable[[int], Tensor]
 
 Rule = Literal["keep_noise", "keep_sample"]
 
+Strength = float | Sequence[tuple[float, Tensor]]
+"""Of a frame: one for all of it, or several, each with the share (h, w) of every cell it is for; shares sum to 1."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -58,17 +61,20 @@ class Sampler:
     """One run of a diffusers scheduler over a batch of frames, from noised pictures or pure noise to clean latents.
 
     ``strength`` in [0, 1], for all frames or one for each, is the share of the ``steps`` that is run (SDEdit: Meng et
-    al. 2022): 1 starts from pure noise, 0 runs none; between them at least one. A frame of lower strength than others
-    waits, as its own noised picture, until its turn comes. The scheduler is used up by the run. Of a DDIM scheduler
-    ``steps`` may be the timesteps themselves, falling, to predict at; such a run is not advanced.
+    al. 2022): 1 starts from pure noise, 0 runs none; between them at least one. Frames, and parts of them, of lower
+    strength than others wait, as their own noised pictures, until their turn comes. A run begins where the highest
+    strength does, or ``begin`` if that is higher: runs whose steps are compared must begin alike. The scheduler is used
+    up by the run. Of a DDIM scheduler ``steps`` may be the timesteps themselves, falling, to predict at; such a run is
+    not advanced.
     """
 
     def __init__(
         self,
         scheduler: Any,
         steps: int | Sequence[int],
-        strength: float | Sequence[float] = 1.0,
+        strength: float | Sequence[Strength] = 1.0,
         device: torch.device | str = "cpu",
+        begin: float = 0.0,
     ) -> None:
         self._scheduler = scheduler
         count = steps if isinstance(steps, int) else len(steps)
@@ -78,14 +84,14 @@ class Sampler:
             raise UserError(f"The sampler cannot run {count} steps ({error}). Choose another number.") from error
         if not isinstance(steps, int):
             scheduler.timesteps = torch.tensor(steps, device=device)
-        strengths = [strength] if isinstance(strength, int | float) else list(strength)
-        firsts = [_first(scheduler, count, share) for share in strengths]
-        begin = min(firsts)
-        self._waits = [first - begin for first in firsts]
+        frames = [_parts(each) for each in ([strength] if isinstance(strength, int | float) else strength)]
+        highest = max([begin, *(part for parts in frames for part, _ in parts)])
+        first = _first(scheduler, count, highest)
+        self._waits = [[(_first(scheduler, count, part) - first, share) for part, share in parts] for parts in frames]
         if hasattr(scheduler, "set_begin_index"):
-            scheduler.set_begin_index(begin)
-        self.timesteps = scheduler.timesteps[begin:]
-        self._scales = [_coefficients(scheduler, begin + k) for k in range(len(self))]
+            scheduler.set_begin_index(first)
+        self.timesteps = scheduler.timesteps[first:]
+        self._scales = [_coefficients(scheduler, first + k) for k in range(len(self))]
         self._renoise = _renoise(scheduler, len(self))
         self._kind = scheduler.config.get("prediction_type", "flow_prediction")
         self._clean: Tensor | None = None
@@ -166,13 +172,13 @@ class Sampler:
         return following + weight * (self._noise_at(step + 1).to(x) - drawn)
 
     def _hold(self, x: Tensor, step: int) -> Tensor:
-        """Keep the frames whose turn has not come by ``step`` at their own noised pictures."""
-        waiting = [row for row, wait in enumerate(self._waits) if wait >= step]
-        if not waiting or self._clean is None:
+        """Keep what has its turn after ``step`` at its own noised picture, cells that are shared by their shares."""
+        waiting = [[share for wait, share in parts if wait >= step] for parts in self._waits]
+        if self._clean is None or not any(waiting):
             return x
-        x = x.clone()
-        x[waiting] = self._noised(self._clean, step)[waiting]
-        return x
+        nothing = torch.zeros(x.shape[-2:])
+        held = torch.stack([sum(shares, nothing) for shares in waiting]).unsqueeze(1).to(x)
+        return torch.lerp(x, self._noised(self._clean, step), held)
 
     def _noised(self, z: Tensor, step: int) -> Tensor:
         if step == len(self):
@@ -184,6 +190,10 @@ class Sampler:
         if self._noise is None:
             raise RuntimeError("the sampler has not been started")
         return self._noise(stream)
+
+def _parts(strength: Strength) -> Sequence[tuple[float, Tensor]]:
+    return [(strength, torch.ones(()))] if isinstance(strength, int | float) else strength
+
 
 def _first(scheduler: Any, steps: int, strength: float) -> int:
     """Return the schedule's entry at which a run of that strength begins; its length for strength 0."""

@@ -133,6 +133,24 @@ def test_a_region_speaks_where_its_matte_is(guidance: float, sd: Model) -> None:
     assert (left - right).abs().max() > 1e-4
 
 
+@pytest.mark.parametrize("guidance", [1.0, 6.0])
+def test_a_region_may_have_a_negative_of_its_own(guidance: float, sd: Model) -> None:
+    text, other, negative, unwanted = sd.encode_text(["oil paint", "ink", "", "blur"])
+    left, right = torch.zeros(9, 13), torch.zeros(9, 13)
+    left[:, :4], right[:, 9:] = 1.0, 1.0
+    parts = {"controls": (picture(1),), "weights": (1.0,)}
+    regions = (Region(other, left), Region(other, right, unwanted))
+    mixed, denoiser = outputs(sd, Condition(text, negative, regions=regions, **parts), guidance)
+    assert denoiser.evaluations == (5 if guidance > 1 else 3)
+    whole, _ = outputs(sd, Condition(text, negative, **parts), guidance)
+    plain, _ = outputs(sd, Condition(other, negative, **parts), guidance)
+    own, _ = outputs(sd, Condition(other, unwanted, **parts), guidance)
+    assert (mixed[..., :4] - plain[..., :4]).abs().max() <= 1e-5
+    assert (mixed[..., 4:9] - whole[..., 4:9]).abs().max() <= 1e-5
+    assert (mixed[..., 9:] - own[..., 9:]).abs().max() <= 1e-5
+    assert ((own - plain).abs().max() > 1e-4) == (guidance > 1)
+
+
 def test_more_frames_than_memory_go_through_in_batches(sd: Model) -> None:
     text, negative = sd.encode_text(["oil paint", ""])
     conditions = {frame: Condition(text, negative, (picture(frame),), (1.0,)) for frame in range(5)}

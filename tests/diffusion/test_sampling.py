@@ -144,6 +144,37 @@ def test_frames_of_lower_strength_wait_for_their_turn(z: Tensor) -> None:
     assert (x[1:] - y).abs().max() <= 1e-6
 
 
+def test_parts_of_a_frame_wait_for_their_turn(z: Tensor) -> None:
+    """A part is what the whole frame is at its strength, as far as cells do not look at each other."""
+    left, right = torch.zeros(SHAPE[1:]), torch.zeros(SHAPE[1:])
+    left[:, :3], right[:, 5:] = 1.0, 1.0
+    parts = [(0.8, 1 - left - right), (0.3, left), (0.0, right)]
+
+    def apart(strength: object) -> Tensor:
+        sampler = Sampler(SCHEDULERS["ddim"]("epsilon"), 10, strength)
+        x = sampler.start(z, gaussian_noise(SHAPE, [1, 2]))
+        for step in range(len(sampler)):
+            A, S = sampler.coefficients(step)
+            x0 = torch.sin(2 * x / (A + S) + 1)
+            x = sampler.advance(x, sampler.predict((x - A * x0) / S, x, step), step)
+        return x
+
+    mixed_run, high, low = apart([parts, 0.8]), apart(0.8), apart(0.3)
+    assert torch.equal(mixed_run[1], high[1])
+    assert torch.equal(mixed_run[0][..., 5:], z[0][..., 5:])
+    assert (mixed_run[0][..., :3] - low[0][..., :3]).abs().max() <= 1e-6
+    assert torch.equal(mixed_run[0][..., 3:5], high[0][..., 3:5])
+    assert (high - low).abs().max() > 1e-2
+
+
+def test_a_run_may_begin_before_its_frames_do(z: Tensor) -> None:
+    alone = run(Sampler(SCHEDULERS["ddim"]("epsilon"), 10, 0.3), z)
+    early = Sampler(SCHEDULERS["ddim"]("epsilon"), 10, 0.3, begin=0.7)
+    assert len(early) == 7
+    assert (run(early, z) - alone).abs().max() <= 1e-6
+    assert len(Sampler(SCHEDULERS["ddim"]("epsilon"), 10, [], begin=0.7)) == 7
+
+
 @pytest.mark.parametrize("steps", [1, 2, 4, 8, 20])
 @pytest.mark.parametrize("window", [(0.0, 0.1), (0.5, 0.8), (0.8, 1.0), (0.99, 1.0)])
 def test_windows_never_vanish(window: tuple[float, float], steps: int) -> None:
