@@ -1,4 +1,4 @@
-"""The worker's command line: ``python -m backend worker | run | measure | keys | sheet | bench | doctor``."""
+"""The command line: ``python -m backend worker | run | deflicker | measure | keys | sheet | bench | doctor``."""
 
 from __future__ import annotations
 
@@ -46,14 +46,16 @@ def _parser() -> argparse.ArgumentParser:
     doctor = command("doctor", _doctor, "say what this Python has and what is missing")
     doctor.add_argument("--trial", action="store_true", help="also run two steps of a tiny random model")
     run = command("run", _run, "work on a job folder, or go on with one, until it is done")
+    deflicker = command("deflicker", _deflicker, "take the flicker out of a finished job's frames, as a new job")
     measure = command("measure", _measure, "measure a finished job: consistency, detail, and heat maps of both")
     measure.add_argument("--against", type=Path, help="a job of the same shot, stylized frame by frame")
     keys = command("keys", _keys, "say which frames to paint, and how much of the shot they show")
     keys.add_argument("--most", type=int, default=6, help="how many key frames at most")
     sheet = command("sheet", _sheet, "write a contact sheet, source above result")
     bench = command("bench", _bench, "measure Tempera itself on a captured shot")
-    for one in (run, measure, keys, sheet, bench):
+    for one in (run, deflicker, measure, keys, sheet, bench):
         one.add_argument("job", type=Path, help="the job's folder")
+    deflicker.add_argument("folder", type=Path, help="the new job's folder")
     sheet.add_argument("target", type=Path, help="the PNG to write")
     bench.add_argument("--quick", action="store_true", help="only what is measured on the job itself")
     bench.add_argument("--shots", type=Path, help="folder of captured shots to run the diffusion methods on")
@@ -77,6 +79,17 @@ def _run(chosen: argparse.Namespace) -> int:
     from .worker import run_job
 
     return 0 if run_job(chosen.job, _show, lambda: False).state == "done" else 1
+
+
+def _deflicker(chosen: argparse.Namespace) -> int:
+    from .bridge.deflickering import deflicker_job
+    from .bridge.job import Job
+    from .bridge.settings import from_keywords
+
+    if not (chosen.folder / "job.json").exists():  # else it is gone on with
+        deflicker_job(Job.open(chosen.job), chosen.folder, from_keywords("deflicker"))
+    chosen.job = chosen.folder
+    return _run(chosen)
 
 
 def _show(event: Message) -> None:

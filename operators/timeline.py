@@ -40,7 +40,12 @@ def find(scene: bpy.types.Scene, job: JobFolder, kind: str = PROPERTY) -> list[S
 def folders(scene: bpy.types.Scene) -> list[str]:
     """Return the folders of the jobs that the scene's strips show."""
     shown = all_strips(scene.sequence_editor) if scene.sequence_editor else ()
-    return [str(note["folder"]) for note in map(_note, shown) if note.get("folder")]
+    return [found for found in map(folder, shown) if found]
+
+
+def folder(strip: Strip) -> str:
+    """Return the folder of the job whose result ``strip`` shows, "" where it shows none."""
+    return str(_note(strip).get("folder", ""))
 
 
 def _note(strip: Strip, kind: str = PROPERTY) -> dict[str, object]:

@@ -28,6 +28,7 @@ class TEMPERA_PT_sequencer(bpy.types.Panel):
             footage=any(strip.type != "SCENE" for strip in strips),
         )
         shared.draw(self.layout, scene, source)
+        self.layout.operator("tempera.deflicker", icon="MOD_SMOOTH")
 
 
 classes = (TEMPERA_PT_sequencer,)
