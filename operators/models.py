@@ -62,11 +62,23 @@ def use_model(scene: bpy.types.Scene, path: Path) -> None:
     if not places:
         raise UserError(f"{model.label} has no place in this method. Choose another method.")
     place = next((name for name in places if not getattr(homes[name], name)), places[-1])
+    if place == "model" and path.is_file():
+        homes["base_model"].base_model = str(_base_of(model))
     setattr(homes[place], place, "" if path == STARTER else str(path))
     control = next((entry.control for entry in CATALOGUE if entry.repository == model.label), "")
     if control:
         kind = place.replace("controlnet", "control")
         setattr(homes[kind], kind, control)
+
+
+def _base_of(model: Found) -> Path:
+    """Return a diffusers folder of the same family: a single file holds weights alone, and needs its layout."""
+    for each in _library.found:
+        if each.path.is_dir() and each.path != STARTER and (each.kind, each.family) == ("model", model.family):
+            return each.path
+    known = next((entry.label for entry in CATALOGUE if (entry.kind, entry.family) == ("model", model.family)), "")
+    wanted = f"Fetch {known} first" if known else "Put one into the models folder"
+    raise UserError(f"{model.label} is a single file, and needs a diffusers folder of its family beside it. {wanted}.")
 
 
 _items: list[tuple[str, str, str]] = []  # Blender keeps no reference to the texts of an enumeration

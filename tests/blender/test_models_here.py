@@ -22,14 +22,20 @@ def models(module: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pyt
     return module("operators.models")
 
 
-def test_models_of_another_program_are_found_and_used_in_place(models: ModuleType) -> None:
+def test_models_of_another_program_are_found_and_used_in_place(models: ModuleType, tmp_path: Path) -> None:
     bpy.context.scene.tempera.method = "framewise"
     assert bpy.ops.tempera.refresh_models() == {"FINISHED"}
     paths = {each.label: each.path for each in models.current().found}
+    with pytest.raises(RuntimeError, match=r"single file.*Fetch Stable Diffusion 1\.5 first"):
+        bpy.ops.tempera.choose_model(choice=str(paths["oil"]))
+    base = tmp_path / "ComfyUI" / "models" / "diffusers" / "base"
+    save(base / "unet" / "diffusion_pytorch_model.safetensors", {"conv_in.weight": (2, 2)})
+    (base / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+    bpy.ops.tempera.refresh_models()
     for label in ("oil", "ink"):
         assert bpy.ops.tempera.choose_model(choice=str(paths[label])) == {"FINISHED"}
     chosen = bpy.context.scene.tempera.settings().chosen
-    assert (chosen.model, chosen.lora) == (str(paths["oil"]), str(paths["ink"]))
+    assert (chosen.model, chosen.base_model, chosen.lora) == (str(paths["oil"]), str(base), str(paths["ink"]))
 
 
 def test_a_pickle_is_not_chosen(models: ModuleType, tmp_path: Path) -> None:
