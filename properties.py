@@ -224,7 +224,7 @@ class TEMPERA_PG_window(bpy.types.PropertyGroup):
         items=(
             ("RESULT", "Result", "The preview alone"),
             ("WIPE", "Wipe", "The source to the left of a border, the preview to the right"),
-            ("BESIDE", "Beside", "The source beside the preview"),
+            ("BESIDE", "Beside", "The source beside the preview, or above it where it is wider than high"),
         ),
         default="RESULT",
         update=_look_at_preview,

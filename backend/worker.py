@@ -231,7 +231,8 @@ def _method(job: Job, shot: Shot, model: Any, wanted: list[int]) -> Iterator[Ste
     """Start the job's method; the module is imported only now, so that no method costs another's imports."""
     name = job.settings.method
     method = getattr(importlib.import_module(f".methods.{name}", __package__), name)
-    return method(shot, model, job.settings, wanted, _keys(job))
+    restore = importlib.import_module(".methods.objects", __package__).left_alone
+    return restore(shot, job.settings, method(shot, model, job.settings, wanted, _keys(job)))
 
 
 def _keys(job: Job) -> dict[int, np.ndarray]:

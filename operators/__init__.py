@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import demo, jobs, keys, measure, models, preview, session, setup, stylize
+from . import deflicker, demo, jobs, keys, measure, models, preview, retouch, session, setup, stylize
 
 classes = (
     *stylize.classes,
@@ -10,6 +10,8 @@ classes = (
     *jobs.classes,
     *measure.classes,
     *keys.classes,
+    *deflicker.classes,
+    *retouch.classes,
     *setup.classes,
     *models.classes,
     *demo.classes,

@@ -22,7 +22,7 @@ from .capture import Capture, capture_scene, capture_strip
 from .versions import Strip, all_strips
 
 ACTIVE = ("capturing", "ready", "running")
-Question = messages.Measure | messages.SuggestKeys
+Question = messages.Measure | messages.SuggestKeys | messages.Retouch
 
 
 class Clock:
@@ -227,6 +227,17 @@ class Job:
         self._keeper.ask(self, messages.SuggestKeys(str(self.folder), most))
         return self
 
+    def retouch(self, frame: int, after: Path) -> Job:
+        """Carry what finished ``frame`` was painted over to, the PNG ``after``, to all frames that show it.
+
+        UserError when the job is not finished.
+        """
+        if self.active or self.state != "done":
+            raise UserError(f"{self.name} is not finished. Wait for it or resume it, then paint over its frames.")
+        self.files.add_retouch(frame, after)
+        self._keeper.ask(self, messages.Retouch(str(self.folder)))
+        return self
+
     def ask(self, question: Question) -> None:
         """Wait for the worker with ``question``."""
         self.question, self.note = question, ""
@@ -367,6 +378,9 @@ class Job:
         if isinstance(event, messages.Progress):
             self._answered = event.done / max(event.total, 1)
             self.note = event.note
+        elif isinstance(event, messages.Frame):
+            self._fresh.add(event.frame)
+            self.stale = True
         elif isinstance(event, messages.Ended):
             self.rest(event.state, event.message)
             self._take_answers()

@@ -176,10 +176,11 @@ class Session:
             return
         for event in events:
             if self._running is not None and getattr(event, "job", None) == str(self._running.folder):
-                self._running.hear(event)
+                job = self._running
+                job.hear(event)
                 if isinstance(event, messages.Ended):
-                    self._learn(self._running, event)
                     self._running = None
+                    self._learn(job, event)
 
     def _learn(self, job: Job, event: messages.Ended) -> None:
         if job not in self.jobs:

@@ -17,9 +17,11 @@ class Thumbnails:
 
     def take(self, job: Job) -> None:
         """Load the picture of ``job`` anew, if it has one."""
+        name = str(job.folder)
         if job.finished:
-            path = job.files.frame_path(min(job.finished))
-            self._icons.load(str(job.folder), str(path), "IMAGE", force_reload=True)
+            if name in self._icons:
+                del self._icons[name]
+            self._icons.load(name, str(job.files.frame_path(min(job.finished))), "IMAGE", force_reload=True)
 
     def icon(self, job: Job) -> int:
         """Return the icon of ``job``, 0 where it has none."""

@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import compare, jobs, preferences, render, sequencer, status
+from . import compare, jobs, painting, preferences, render, sequencer, status
 
 classes = (jobs.TEMPERA_UL_jobs, jobs.TEMPERA_MT_job, *render.classes, *sequencer.classes)
 
@@ -13,12 +13,14 @@ def register() -> None:
         bpy.utils.register_class(cls)
     status.register()
     compare.register()
+    painting.register()
     preferences.register()
 
 
 def unregister() -> None:
     """Take panels and status away."""
     preferences.unregister()
+    painting.unregister()
     compare.unregister()
     status.unregister()
     for cls in reversed(classes):

@@ -15,7 +15,7 @@ def draw() -> None:
     window, shown, source = context.window_manager.tempera, context.space_data.image, bpy.data.images.get(SOURCE)
     if shown is None or shown.name != PICTURE or source is None or window.compare == "RESULT" or not all(source.size):
         return
-    (left, right), (bottom, top), share = place(window.compare, window.wipe, source.size[0] > 2 * source.size[1])
+    (left, right), (bottom, top), share = place(window.compare, window.wipe, source.size[0] > source.size[1])
     to_region = context.region.view2d.view_to_region
     corners = [to_region(x, y, clip=False) for x, y in ((left, bottom), (right, bottom), (right, top), (left, top))]
     shader = gpu.shader.from_builtin("IMAGE_SCENE_LINEAR_TO_REC709_SRGB")
@@ -30,7 +30,7 @@ def draw() -> None:
 def place(compare: str, wipe: float, wide: bool) -> tuple[tuple[float, float], tuple[float, float], float]:
     """Return where the source lies, its span across and up in sides of the preview, and how much of it is seen.
 
-    Beside a ``wide`` row of frames the source is the row above.
+    The source of ``wide`` pictures lies above them, where Image Editors have room, that of others to the left.
     """
     if compare == "WIPE":
         return (0.0, wipe), (0.0, 1.0), wipe

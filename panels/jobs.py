@@ -114,7 +114,7 @@ def draw_actions(layout: bpy.types.UILayout, job: Job) -> None:
     folder = str(job.folder)
     row = layout.row(align=True)
     if job.state == "done":
-        row.operator("tempera.show_result", icon="SEQUENCE").folder = folder
+        row.operator("tempera.edit_frame", icon="BRUSH_DATA").folder = folder
     else:
         row.operator("tempera.resume", icon="PLAY").folder = folder
     row.operator("tempera.restyle", icon="FILE_REFRESH").folder = folder

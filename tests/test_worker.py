@@ -305,3 +305,33 @@ def test_a_preview_of_painted_keys_needs_only_its_frame_and_the_keys(worker: Wor
     worker.send(messages.Preview(str(outside.folder), str(job.shot_folder)))
     last = listen(worker, ended)[-1]
     assert isinstance(last, messages.Ended) and "Frame 99 is not in the shot" in last.message
+
+
+def test_paint_is_carried_through_the_shot_and_can_be_carried_again(worker: Worker, tmp_path: Path) -> None:
+    job = make_job(tmp_path / "job", 4)
+    worker.send(messages.Run(str(job.folder)))
+    listen(worker, ended)
+    before = frame_bytes(job)
+    painted, _ = read_picture(job.frame_path(2))
+    painted = painted.copy()
+    painted[20:28, 18:26] = (1.0, 0.0, 0.0)  # on the disc
+    write_file(tmp_path / "painted.png", encode_png(painted))
+    job.add_retouch(2, tmp_path / "painted.png")
+    worker.send(messages.Retouch(str(job.folder)))
+    heard = listen(worker, ended)
+    assert heard[-1] == messages.Ended(str(job.folder), "done", "")
+    after = frame_bytes(job)
+    assert {event.frame for event in heard if isinstance(event, messages.Frame)} == {1, 2, 3, 4}
+    for frame in (1, 3, 4):
+        red = (read_picture(job.frame_path(frame))[0] == (1.0, 0.0, 0.0)).all(-1)
+        rows, columns = np.nonzero(red)
+        assert 40 <= red.sum() <= 80, frame
+        assert abs(rows.mean() - 23.5) < 1 and abs(columns.mean() - (21.5 + frame - 2)) < 1  # by estimated motion
+    assert {path.name: path.read_bytes() for path in job.untouched_folder.iterdir()} == {
+        f"{frame:06d}.png": content for frame, content in before.items()
+    }
+    worker.send(messages.Retouch(str(job.folder)))  # nothing is painted twice
+    assert not [event for event in listen(worker, ended) if isinstance(event, messages.Frame)]
+    assert frame_bytes(job) == after
+    job.change(job.settings, {1: job.key_path(1)})
+    assert job.retouches() == [] and not job.untouched_folder.exists()
