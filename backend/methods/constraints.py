@@ -8,7 +8,7 @@ moved likewise, settle the texture; late, an anchor's colour statistics settle t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from torch.nn.functional import max_pool2d
 
 from ..diffusion.attention import TokenBank
 from ..diffusion.pictures import pad
-from ..diffusion.sampling import Window
+from ..diffusion.sampling import Window, fuse_noised
 from ..diffusion.warping import warp as warp_cells
 from ..motion.cells import at_cells
 from ..motion.correspondence import Correspondence
@@ -33,8 +33,10 @@ class Preset:
     """When each constraint acts, in progress, and how.
 
     ``weight`` is the share of the references in the fused pixels, ``inner`` how much of the noise's strength that
-    fusion takes is given back. Masks of what is hidden grow by ``margin`` px and are then blurred over ``soft`` px.
-    With ``seen_colours`` colours are matched over what an anchor shows, else over the whole picture.
+    fusion takes is given back. With ``two_passes`` the rough picture under the references comes from a run of its own,
+    else from what the run itself predicts just before pixels are fused: with masks that are tight, little of it is
+    seen. Masks of what is hidden grow by ``margin`` px and are then blurred over ``soft`` px. With ``seen_colours``
+    colours are matched over what an anchor shows, else over the whole picture.
     """
 
     shape: Window
@@ -42,15 +44,19 @@ class Preset:
     colour: Window
     weight: float
     inner: float
+    two_passes: bool
     margin: int
     soft: int
     seen_colours: bool
 
 
+_PAPER = Preset(
+    Window(0, 0.1), Window(0.5, 0.8), Window(0.8, 1), 0.5, 0.9, two_passes=True, margin=4, soft=9, seen_colours=False
+)
 PRESETS = {
-    "exact": Preset(Window(0, 0.1), Window(0.5, 0.8), Window(0.8, 1), 0.5, 1.0, margin=1, soft=3, seen_colours=True),
-    "paper": Preset(Window(0, 0.1), Window(0.5, 0.8), Window(0.8, 1), 0.5, 0.9, margin=4, soft=9, seen_colours=False),
-    "released": Preset(Window(0, 0.1), Window(0.5, 0.8), Window(1, 1), 0.5, 0.9, margin=4, soft=9, seen_colours=False),
+    "exact": replace(_PAPER, inner=1.0, two_passes=False, margin=1, soft=3, seen_colours=True),
+    "paper": _PAPER,
+    "released": replace(_PAPER, colour=Window(1, 1)),
 }
 
 
@@ -155,6 +161,14 @@ class PixelTarget:
     z: Tensor
     weight: Tensor
     inner: Tensor
+
+    def fuse(self, x: Tensor, noise: Tensor, fresh: Tensor, scales: tuple[float, float]) -> Tensor:
+        """Return the state ``x``, in which ``noise`` is predicted, fused with the target under ``fresh`` noise.
+
+        ``scales`` are the sampler's (A, S) of the step; both noises are of unit strength.
+        """
+        A, S = scales
+        return fuse_noised(x, S * noise, A * self.z + S * fresh, self.weight, self.inner)
 
 
 def pixel_target(z: Tensor, views: Sequence[View], preset: Preset, factor: int, multiple: int) -> PixelTarget:

@@ -5,14 +5,13 @@ them, and by the constraints of ``constraints``. References are anchors, the fir
 show what no anchor before them did, and beside them the finished key frame nearest in time. Key frames that the artist
 painted are references from the start. ``propagation`` carries all key frames to the frames between them.
 
-Fusing pixels takes a rough picture of the same frame, for what no reference shows. The paper runs twice, from the same
-noise; both runs are one until the first step at which pixels are fused, and so only the rest is run twice.
+Fusing pixels takes a rough picture of the same frame, for what no reference shows (see ``constraints.Preset``).
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
@@ -25,7 +24,7 @@ from ..diffusion.attention import TokenBank
 from ..diffusion.denoising import Denoiser
 from ..diffusion.pictures import crop, to_picture
 from ..diffusion.protocol import Model
-from ..diffusion.sampling import Noise, Prediction, Sampler, fuse_noised
+from ..diffusion.sampling import Noise, Prediction, Sampler
 from ..motion.correspondence import Motion
 from ..motion.keyframes import choose_keys, shown_by, takes, uniform_keys
 from ..shot.shot import Shot
@@ -118,6 +117,7 @@ class Run:
     frame: int
     sampler: Sampler
     denoise: Denoiser
+    noise: Noise
     views: Sequence[View] = ()
     anchors: Sequence[View] = ()
     clean: dict[int, Tensor] = field(default_factory=dict)
@@ -143,64 +143,67 @@ class KeyPainter:
     def evaluations(self) -> int:
         """The most evaluations that one key frame takes."""
         sampler = self._sampler()
-        return len(sampler) + len(sampler) - self._first_fused(sampler)
+        return len(sampler) + (len(sampler) - self._first_fused(sampler) if self._preset.two_passes else 0)
 
     def adopt(self, frame: int, image: np.ndarray) -> Evaluations:
         """Take a painted ``image`` as a key frame: see what the network thinks of it at every step."""
         z = self._model.codec.encode_fidelity(self._tensor(image))
-        sampler, noise = self._sampler(), self._noise.of([frame], z.shape[1:])
-        run = Run(frame, sampler, self._denoiser(frame, sampler))
-        for step in range(len(sampler)):
-            A, S = sampler.coefficients(step)
-            self._predict(run, A * z + S * noise(0).to(z), step)
+        run = self._run(frame, z)
+        for step in range(len(run.sampler)):
+            A, S = run.sampler.coefficients(step)
+            self._predict(run, A * z + S * run.noise(0).to(z), step)
             run.clean[step] = z
             yield
         self._finish(run, image)
 
     def translate(self, frame: int) -> Evaluations:
         """Make a key frame by the model, held to its references."""
-        z = self._model.codec.encode(self._tensor(self._shot.beauty(frame)))
-        sampler, noise = self._sampler(), self._noise.of([frame], z.shape[1:])
         references = [*self.anchors, *(last for last in self._last if last not in self.anchors)]
-        views = [self._look(reference, frame) for reference in references]
-        run = Run(frame, sampler, self._denoiser(frame, sampler), views, views[: len(self.anchors)])
-        first = self._first_fused(sampler) if views else len(sampler)
-        state = yield from self._go(run, (sampler.start(z, noise), noise(0).to(z)), range(first))
-        if len(sampler) == 0:
+        z = self._model.codec.encode(self._tensor(self._shot.beauty(frame)))
+        run = self._run(frame, z, [self._look(reference, frame) for reference in references])
+        if len(run.sampler) == 0:
             self._finish(run, self._shot.beauty(frame))
             return
-        if first < len(sampler):
-            rest = range(first, len(sampler))
-            rough = np.zeros((self._shot.height, self._shot.width, 3), np.float32)
-            if np.prod([view.veil for view in views], axis=0).any():
-                sampler = copy.deepcopy(sampler)  # those of higher order remember steps
-                other = replace(run, sampler=sampler, denoise=self._denoiser(frame, sampler))
-                rough = self._picture((yield from self._go(other, state, rest))[0])
-            state = yield from self._go(run, state, rest, self._target(rough, views), noise)
+        first = self._first_fused(run.sampler) if run.views else len(run.sampler)
+        rest = range(first, len(run.sampler))
+        state = yield from self._go(run, (run.sampler.start(z, run.noise), run.noise(0).to(z)), range(first))
+        if rest:
+            rough = yield from self._rough(run, state, rest)
+            state = yield from self._go(run, state, rest, self._target(rough, run.views))
         self._finish(run, self._picture(state[0]))
 
+    def _rough(self, run: Run, state: State, rest: Sequence[int]) -> Generator[None, None, np.ndarray]:
+        """Return the picture ``(H, W, 3)`` that is seen where the references show nothing, as the preset has it made.
+
+        The paper runs from the noise twice; until the first step of ``rest`` both runs are the same.
+        """
+        if not np.prod([view.veil for view in run.views], axis=0).any():
+            return np.zeros((self._shot.height, self._shot.width, 3), np.float32)
+        if not self._preset.two_passes:
+            return self._picture(run.clean[rest[0] - 1]) if rest[0] else self._shot.beauty(run.frame)
+        sampler = copy.deepcopy(run.sampler)  # those of higher order remember steps
+        other = replace(run, sampler=sampler, denoise=self._denoiser(run.frame, sampler))
+        return self._picture((yield from self._go(other, state, rest))[0])
+
     def _go(
-        self,
-        run: Run,
-        state: State,
-        steps: Iterable[int],
-        target: PixelTarget | None = None,
-        noise: Noise | None = None,
+        self, run: Run, state: State, steps: Sequence[int], target: PixelTarget | None = None
     ) -> Generator[None, None, State]:
-        """Run the ``steps`` from ``state``; pixels are fused with the ``target`` and fresh ``noise``."""
-        x, predicted = state
-        sampler, preset = run.sampler, self._preset
+        """Run the ``steps`` from ``state``; where there is a ``target``, pixels are fused with it."""
+        x, noise = state
+        fused = self._preset.pixel.steps(run.sampler) if target is not None else frozenset()
         for step in steps:
-            A, S = sampler.coefficients(step)
-            if target is not None and noise is not None and step in preset.pixel.steps(sampler):
-                fresh = A * target.z + S * noise(FRESH + step).to(x)
-                x = fuse_noised(x, S * predicted, fresh, target.weight, target.inner)
+            if target is not None and step in fused:
+                x = target.fuse(x, noise, run.noise(FRESH + step).to(x), run.sampler.coefficients(step))
             prediction = self._predict(run, x, step)
             edited = self._edited(run, prediction.x0, step)
             run.clean[step] = prediction.x0 if edited is None else edited
-            x, predicted = sampler.advance(x, prediction, step, edited), prediction.noise
+            x, noise = run.sampler.advance(x, prediction, step, edited), prediction.noise
             yield
-        return x, predicted
+        return x, noise
+
+    def _run(self, frame: int, z: Tensor, views: Sequence[View] = ()) -> Run:
+        sampler, noise = self._sampler(), self._noise.of([frame], z.shape[1:])
+        return Run(frame, sampler, self._denoiser(frame, sampler), noise, views, views[: len(self.anchors)])
 
     def _edited(self, run: Run, x0: Tensor, step: int) -> Tensor | None:
         """Return the clean prediction with the anchors' shapes and colours, None at steps that have neither."""

@@ -47,8 +47,9 @@ class RerenderSettings(PropagationSettings, MotionSettings, DiffusionSettings):
     )
 
     def evaluations(self, frames: int) -> int:
-        """Return how many evaluations ``frames`` take: of their key frames, and half as many again to fuse pixels."""
+        """Return about how many evaluations ``frames`` take: of their key frames, half as many again for two passes."""
         if self.key_choice == "own":
             return 0
         keys = -(-(frames - 1) // self.key_distance) + 1
-        return super().evaluations(keys) * (3 if self.pixel_fusion else 2) // 2
+        two_passes = self.pixel_fusion and self.preset != "exact"
+        return super().evaluations(keys) * (3 if two_passes else 2) // 2
