@@ -190,7 +190,7 @@ def save_lora(path: Path, model: Path, seed: int = 3) -> Path:
     weights = {}
     for prefix, network in (("unet", unet), ("text_encoder", encoder)):
         for name, layer in network.named_modules():
-            if name.endswith(("to_q", "to_v", "q_proj", "v_proj")):
+            if name.endswith(("to_q", "to_v", "q_proj", "v_proj", "out_proj")):
                 place = f"unet.{name}" if prefix == "unet" else f"text_encoder.text_model.{name}"
                 for part, shape in (("A", (2, layer.in_features)), ("B", (layer.out_features, 2))):
                     weights[f"{place}.lora_{part}.weight"] = torch.randn(shape, generator=draw) * 0.3
