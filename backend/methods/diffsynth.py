@@ -30,7 +30,7 @@ from ..shot.shot import Shot
 from . import FrameDone, Step
 from .conditions import Conditions, prepared
 from .motion import motion_of
-from .noise import RunNoise
+from .noise import ShotNoise
 from .smoothing import Run, Smoother, SteadyControls, smoother
 from .surfaces import Surfaces
 from .windows import takes
@@ -67,10 +67,10 @@ class _Studio:
         self._shot, self._model, self._seed, self._chosen = shot, model, settings.seed, settings.diffsynth
         motion = motion_of(shot, self._chosen.motion)
         self._surfaces = Surfaces(shot, motion)
-        self._conditions = Conditions(shot, model, self._chosen, partial(SteadyControls, motion=motion))
+        self._conditions = Conditions(shot, model, settings, partial(SteadyControls, motion=motion))
         anchored = "anchored" if shot.has_data else "shared"
         noise = anchored if self._chosen.noise == "auto" else self._chosen.noise
-        self._noise = RunNoise(noise, shot, settings.seed, model.codec.factor)
+        self._noise = ShotNoise(noise, shot, settings, model.codec.factor)
         steps = len(self._sampler())
         self._smoothed = deflickered(steps, self._chosen.deflicker_steps)
         rounds = len(self._smoothed) + self._chosen.finish
@@ -78,7 +78,7 @@ class _Studio:
 
     def paint(self, take: Sequence[int], wanted: Sequence[int]) -> Iterator[Step | FrameDone]:
         """Denoise a take and yield its ``wanted`` frames."""
-        model, sampler = self._model, self._sampler()
+        model, sampler = self._model, self._sampler(take)
         if len(sampler) == 0:
             yield from (FrameDone(frame, self._shot.beauty(frame)) for frame in take if frame in wanted)
             return
@@ -94,9 +94,9 @@ class _Studio:
             x = sampler.advance(x, prediction, step, x0, rule="keep_sample")
         yield from self._finish(x, take, wanted)
 
-    def _sampler(self) -> Sampler:
-        chosen = self._chosen
-        return Sampler(self._model.scheduler(chosen.sampler), chosen.steps, chosen.strength, self._model.device)
+    def _sampler(self, frames: Sequence[int] = ()) -> Sampler:
+        scheduler, known = self._model.scheduler(self._chosen.sampler), self._conditions
+        return Sampler(scheduler, self._chosen.steps, known.strengths(frames), self._model.device, known.begin)
 
     def _predict(
         self, denoiser: Denoiser, x: Tensor, step: int, take: Sequence[int]

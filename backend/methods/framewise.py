@@ -19,7 +19,7 @@ from ..diffusion.sampling import Sampler
 from ..shot.shot import Shot
 from . import FrameDone, Step
 from .conditions import Conditions, prepared
-from .noise import RunNoise
+from .noise import ShotNoise
 
 
 def framewise(
@@ -30,10 +30,10 @@ def framewise(
     ``keys`` are not used. Raises UserError where the shot has no data for a control or a noise that is asked for.
     """
     chosen = settings.framewise
-    conditions = Conditions(shot, model, chosen)
-    noise = RunNoise(chosen.noise, shot, settings.seed, model.codec.factor)
+    conditions = Conditions(shot, model, settings)
+    noise = ShotNoise(chosen.noise, shot, settings, model.codec.factor)
     for number, frame in enumerate(wanted):
-        sampler = Sampler(model.scheduler(chosen.sampler), chosen.steps, chosen.strength, model.device)
+        sampler = Sampler(model.scheduler(chosen.sampler), chosen.steps, conditions.strengths([frame]), model.device)
         if len(sampler) == 0:
             yield FrameDone(frame, shot.beauty(frame))
             continue

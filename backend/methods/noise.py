@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..bridge.errors import UserError
+from ..bridge.settings import Settings
 from ..diffusion.sampling import Noise, gaussian_noise, mixed
 from ..motion.exact import ExactMotion
 from ..motion.noise import AnchoredNoise
 from ..shot.shot import Shot
+from .objects import Objects
 
 
 class RunNoise:
@@ -40,5 +43,30 @@ class RunNoise:
 
         def noise(stream: int) -> Tensor:
             return torch.stack([torch.from_numpy(anchored(f, (channels, height, width), stream)) for f in frames])
+
+        return noise
+
+
+class ShotNoise:
+    """The noise of a run, and of objects that have a seed of their own, theirs (see :class:`RunNoise`)."""
+
+    def __init__(self, kind: str, shot: Shot, settings: Settings, factor: int) -> None:
+        self._factor, self._objects = factor, Objects(shot, settings.objects)
+        self._run = RunNoise(kind, shot, settings.seed, factor)
+        told = enumerate(settings.objects)
+        self._others = {row: RunNoise(kind, shot, each.seed, factor) for row, each in told if each.seed}
+
+    def of(self, frames: Sequence[int], shape: Sequence[int]) -> Noise:
+        """Return the noise of ``frames`` together, each of ``shape`` (C, h, w); a cell is all one noise or another."""
+        own, others = self._run.of(frames, shape), {row: each.of(frames, shape) for row, each in self._others.items()}
+        if not others:
+            return own
+        cells = np.stack([self._objects.cells(frame, (shape[1], shape[2]), self._factor) for frame in frames])
+
+        def noise(stream: int) -> Tensor:
+            whole = own(stream)
+            for row, other in others.items():
+                whole = torch.where(torch.from_numpy(cells[:, row, None] > 0.5), other(stream), whole)
+            return whole
 
         return noise

@@ -32,7 +32,7 @@ from . import FrameDone, Step
 from .conditions import Conditions, prepared
 from .fusion import Fusion, Links
 from .motion import motion_of
-from .noise import RunNoise
+from .noise import ShotNoise
 from .propagation import Propagation
 from .windows import Gap, Part, gaps, key_frames, needed, takes, windows
 
@@ -100,8 +100,8 @@ class _Run:
     def __init__(self, shot: Shot, model: Model, settings: Settings) -> None:
         self.chosen = settings.synchronized.resolved()
         self._shot, self._model, self._seed = shot, model, settings.seed
-        self._conditions = Conditions(shot, model, self.chosen)
-        self._noise = RunNoise(self.chosen.noise, shot, settings.seed, model.codec.factor)
+        self._conditions = Conditions(shot, model, settings)
+        self._noise = ShotNoise(self.chosen.noise, shot, settings, model.codec.factor)
         self._motion = motion_of(shot, self.chosen.motion)
         self._codec = self._pictures_codec()
         sides = [-(-side // model.info.multiple) * model.info.multiple for side in (shot.height, shot.width)]
@@ -119,7 +119,7 @@ class _Run:
 
     def denoise(self, part: Part) -> Iterator[int]:
         """Denoise the frames of ``part`` in step, into ``pictures``; yield a frame after each of its evaluations."""
-        model, sampler = self._model, self._sampler()
+        model, sampler = self._model, self._sampler(part.frames)
         conditions = {frame: self._conditions[frame] for frame in part.frames}
         denoiser = Denoiser(model, sampler, conditions, self.chosen.guidance)
         clean = [model.codec.encode(prepared(self._shot.beauty(frame), model)[None] * 2 - 1) for frame in part.frames]
@@ -190,9 +190,9 @@ class _Run:
         for frame, plane in zip(frames, _planes(x0), strict=True):
             self._paths[frame].append(plane)
 
-    def _sampler(self) -> Sampler:
-        chosen = self.chosen
-        return Sampler(self._model.scheduler(chosen.sampler), chosen.steps, chosen.strength, self._model.device)
+    def _sampler(self, frames: Sequence[int] = ()) -> Sampler:
+        scheduler, known = self._model.scheduler(self.chosen.sampler), self._conditions
+        return Sampler(scheduler, self.chosen.steps, known.strengths(frames), self._model.device, known.begin)
 
     def _fusion_on(self, cell: int, shape: tuple[int, int]) -> Fusion:
         return Fusion(Links(self._motion, cell, shape), self.chosen.blending, self.chosen.seam)

@@ -35,7 +35,7 @@ from ..shot.shot import Shot
 from . import FrameDone, Step
 from .conditions import Conditions, prepared
 from .motion import motion_of
-from .noise import RunNoise
+from .noise import ShotNoise
 from .token_keys import Plan, plans, takes
 from .token_maps import MotionMaps, feature_sources, moved
 from .token_source import SourceBranch, States, Trajectory, noised, trace_back
@@ -55,12 +55,14 @@ def tokenflow(
     if chosen.editor == "controlnet" and not model.info.controls:
         raise UserError("There is no ControlNet to hold the picture together. Choose one, or another editor.")
     scheduler = model.scheduler("ddim" if chosen.editor == "pnp" else chosen.sampler)
-    sampler = Sampler(scheduler, chosen.steps, 1.0 if chosen.editor == "controlnet" else chosen.strength)
+    conditions = Conditions(shot, model, settings)
+    strengths = 1.0 if chosen.editor == "controlnet" else conditions.strengths(shot.frames)
+    sampler = Sampler(scheduler, chosen.steps, strengths)
     if len(sampler) == 0:
         yield from (FrameDone(frame, shot.beauty(frame)) for frame in wanted)
         return
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(shot, model, model.attention, settings, sampler)
+        run = Run(shot, model, model.attention, settings, sampler, conditions)
         yield from run.start(Path(folder))
         for step in range(len(sampler)):
             yield from run.advance(step)
@@ -76,14 +78,15 @@ class Run:
     """
 
     def __init__(
-        self, shot: Shot, model: Model, control: AttentionControl, settings: Settings, sampler: Sampler
+        self, shot: Shot, model: Model, control: AttentionControl, settings: Settings, sampler: Sampler,
+        conditions: Conditions,
     ) -> None:
         chosen = settings.tokenflow.resolved()
         self._shot, self._model, self._control, self._sampler = shot, model, control, sampler
-        self._chosen, self._seed = chosen, settings.seed
+        self._chosen, self._settings = chosen, settings
         self._rows = {frame: row for row, frame in enumerate(shot.frames)}
         self._plans = plans(takes(shot.frames, shot.info.cuts), chosen, len(sampler), settings.seed)
-        self._edit = Denoiser(model, sampler, Conditions(shot, model, chosen), chosen.guidance, chosen.joint_keys)
+        self._edit = Denoiser(model, sampler, conditions, chosen.guidance, chosen.joint_keys)
         self._injection = Injection(control)
         held = chosen.editor == "pnp"
         self._features_held = Window(0, chosen.feature_share if held else 0).steps(sampler)
@@ -103,7 +106,8 @@ class Run:
         z = torch.cat(latents)
         self._maps = MotionMaps(motion_of(self._shot, chosen.motion), (z.shape[2], z.shape[3]), model.codec.factor)
         said = dataclasses.replace(chosen, prompt=chosen.source_prompt, negative_prompt="")
-        conditions = Conditions(self._shot, model, said)
+        source = dataclasses.replace(self._settings, tokenflow=said, objects=(), over_time={})
+        conditions = Conditions(self._shot, model, source)
         states: States
         if chosen.editor == "pnp":
             levels = inversion_levels(self._sampler.timesteps.tolist(), chosen.inversion_fineness)
@@ -147,7 +151,7 @@ class Run:
     def _noise(self, z: Tensor) -> Noise:
         footage = not self._shot.has_data  # nothing there that noise could be anchored to
         kind = "shared" if footage and self._chosen.noise == "anchored" else self._chosen.noise
-        return RunNoise(kind, self._shot, self._seed, self._model.codec.factor).of(self._shot.frames, z.shape[1:])
+        return ShotNoise(kind, self._shot, self._settings, self._model.codec.factor).of(self._shot.frames, z.shape[1:])
 
     def _read(self, frames: Sequence[int], step: int) -> None:
         """Pass the source's frames through the network, where anything is to be learned from that."""

@@ -164,7 +164,7 @@ def in_front(edge: np.ndarray, depth: np.ndarray) -> np.ndarray:
 def antialiased(
     image: np.ndarray, source: np.ndarray, index: np.ndarray, depth: np.ndarray, edge: np.ndarray
 ) -> np.ndarray:
-    """Return ``image`` ``(H, W, 3)`` with the pixels of its outlines mixed from both surfaces as in ``source``.
+    """Return ``image`` ``(H, W, C)`` with the pixels of its outlines mixed from both surfaces as in ``source``.
 
     Geometry is sampled once a pixel, so what is gathered along it has jagged outlines, and beside them colours of
     another frame's background. At every pixel of ``edge`` (see :func:`outlines`) the colour F of its own surface and

@@ -201,7 +201,7 @@ class OneFrame:
 def back_again(shot: OneFrame, model: Model, settings: Settings, z: Tensor) -> Tensor:
     """Invert latents by DDIM and sample them again."""
     sampler = Sampler(model.scheduler("ddim"), 10)
-    conditions = Conditions(shot, model, settings.tokenflow)
+    conditions = Conditions(shot, model, settings)
 
     def predict(levels: Sampler, x: Tensor, step: int) -> Tensor:
         return Denoiser(model, levels, conditions, 1.0)(x, step, [1])
