@@ -1,4 +1,4 @@
-"""The hierarchical constraints that hold a key frame to finished ones (Rerender A Video, section 4.2).
+"""The hierarchical constraints that hold a key frame to finished ones (Rerender A Video, key frame translation).
 
 Finished key frames are references: the first ones anchors, beside them the one nearest in time. Early in the run an
 anchor's clean prediction, moved along the motion, settles the shapes; in the middle the pictures of all references,

@@ -1,4 +1,4 @@
-"""Key frames of any origin carried to all frames between them (Rerender A Video, section 4.3).
+"""Key frames of any origin carried to all frames between them (Rerender A Video, full video translation).
 
 A frame gathers its surfaces from the key before and the key after it along the motion, one resampling each, where the
 paper searches patches. What one of the two does not show comes from the other, what neither shows from further keys,

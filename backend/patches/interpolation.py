@@ -1,4 +1,4 @@
-"""Joining two key frames, both carried to a frame between them, into one picture (Rerender A Video, section 4.3)."""
+"""Joining two key frames, both carried to a frame between them, into one picture (Rerender A Video, full video translation)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def chosen_later(
 
     ``advantages`` ``(H, W)`` say for each frame by how much the later one is better. A surface changes from the earlier
     to the later key at most once, where the sum of what it gains over all frames is largest: an error that flickers
-    does not make the choice flicker. Rerender A Video (section 4.3) keeps what was chosen before; this is the same
+    does not make the choice flicker. Rerender A Video keeps what was chosen before; this is the same
     hysteresis, but looks at all frames, and so it is the same forwards and backwards in time. Where both are equally
     good the choice is 0.5.
 

@@ -58,8 +58,8 @@ def contrast_blend(images: Sequence[np.ndarray], weights: Sequence[np.ndarray], 
     """Return the weighted mean of images ``(H, W, C)`` with the mean and the contrast of ``like``, channel by channel.
 
     The images are standardised, averaged by ``weights`` ``(H, W)``, which sum to 1, and scaled to the mean and the
-    standard deviation of ``like`` (Rerender A Video, section 4.3; Ghanem and Heitz's histogram-preserving blending,
-    simplified to two moments). A mean alone would be flatter than what it is made of.
+    standard deviation of ``like``: a mean alone would be flatter than what it is made of (Rerender A Video, full video
+    translation; the histogram-preserving blending of Heitz and Neyret, HPG 2018, reduced to two moments).
     """
     mixed = sum(weight[..., None] * _standard(image) for weight, image in zip(weights, images, strict=True))
     return _standard(mixed) * like.std((0, 1)) + like.mean((0, 1))
