@@ -43,7 +43,7 @@ from .constraints import (
 )
 from .exemplar import check_keys
 from .motion import motion_of
-from .noise import RunNoise
+from .noise import ShotNoise
 from .propagation import Propagation
 
 ANCHORS = 3  # at most: each is one more frame to attend to
@@ -133,8 +133,8 @@ class KeyPainter:
     def __init__(self, shot: Shot, motion: Motion, model: Model, settings: Settings) -> None:
         self._shot, self._motion, self._model, self._chosen = shot, motion, model, settings.rerender
         self._preset = PRESETS[self._chosen.preset]
-        self._conditions = Conditions(shot, model, self._chosen)
-        self._noise = RunNoise("shared", shot, settings.seed, model.codec.factor)
+        self._conditions = Conditions(shot, model, settings)
+        self._noise = ShotNoise("shared", shot, settings, model.codec.factor)
         self.finished: dict[int, np.ndarray] = {}
         self.anchors: list[Reference] = []
         self._last: list[Reference] = []
@@ -202,7 +202,7 @@ class KeyPainter:
         return x, noise
 
     def _run(self, frame: int, z: Tensor, views: Sequence[View] = ()) -> Run:
-        sampler, noise = self._sampler(), self._noise.of([frame], z.shape[1:])
+        sampler, noise = self._sampler(frame), self._noise.of([frame], z.shape[1:])
         return Run(frame, sampler, self._denoiser(frame, sampler), noise, views, views[: len(self.anchors)])
 
     def _edited(self, run: Run, x0: Tensor, step: int) -> Tensor | None:
@@ -248,9 +248,9 @@ class KeyPainter:
         pair = self._motion.pair(frame, reference.frame)
         return look(reference, pair, self._preset, self._model.codec.factor, self._model.info.multiple)
 
-    def _sampler(self) -> Sampler:
-        chosen = self._chosen
-        return Sampler(self._model.scheduler(chosen.sampler), chosen.steps, chosen.strength, self._model.device)
+    def _sampler(self, *frames: int) -> Sampler:
+        scheduler, known = self._model.scheduler(self._chosen.sampler), self._conditions
+        return Sampler(scheduler, self._chosen.steps, known.strengths(frames), self._model.device, known.begin)
 
     def _denoiser(self, frame: int, sampler: Sampler) -> Denoiser:
         return Denoiser(self._model, sampler, {frame: self._conditions[frame]}, self._chosen.guidance)

@@ -1,4 +1,4 @@
-"""Joining two key frames, both carried to a frame between them, into one picture (Rerender A Video, full video translation)."""
+"""Joining two key frames, both carried to a frame between them (Rerender A Video, full video translation)."""
 
 from __future__ import annotations
 
