@@ -23,6 +23,7 @@ def register() -> None:
     for cls in classes:
         bpy.utils.register_class(cls)
     session.register()
+    setup.register()
 
 
 def unregister() -> None:

@@ -14,6 +14,7 @@ from ..backend.bridge.models.library import STARTER, Found, find_models, hub_cac
 from ..properties import preferences
 from .errands import Sender, online_problem
 from .reporting import attempt
+from .versions import panel_scene
 
 # Which setting takes a model of a kind, by its first free place.
 PLACES = {
@@ -113,7 +114,7 @@ class TEMPERA_OT_choose_model(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Use it."""
-        return attempt(self, lambda: use_model(context.scene, Path(self.choice)))
+        return attempt(self, lambda: use_model(panel_scene(context), Path(self.choice)))
 
 
 class TEMPERA_OT_refresh_models(bpy.types.Operator):

@@ -234,6 +234,13 @@ classes = (
 )
 
 
+def register() -> None:
+    """Look, once Blender is up, at what is installed; nothing else happens by itself."""
+    bpy.app.timers.register(_setup.refresh, first_interval=0.0, persistent=True)
+
+
 def unregister() -> None:
     """Stop what is being done."""
+    if bpy.app.timers.is_registered(_setup.refresh):
+        bpy.app.timers.unregister(_setup.refresh)
     _setup.installing.close()
