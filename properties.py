@@ -22,6 +22,7 @@ from .backend.bridge.environment import find_python
 from .backend.bridge.errors import UserError
 from .backend.bridge.settings import Settings
 from .backend.bridge.settings.declaration import Group, Spec
+from .backend.bridge.settings.objects import ObjectSettings
 from .backend.bridge.styles import STARTER, STYLES, restyled, style_of
 
 PACKAGE = __package__ or ""  # Blender's name for this extension: "bl_ext.<repository>.tempera"
@@ -92,6 +93,54 @@ class TEMPERA_PG_key(bpy.types.PropertyGroup):
     )
 
 
+OBJECT_WORDS = ("prompt", "negative_prompt")  # of what objects are told
+
+
+def members_of(chosen: bpy.types.Object | bpy.types.Collection) -> tuple[str, ...]:
+    """Return the names of the objects that an object, or a collection with those in it, stands for, as rendered."""
+    objects = chosen.all_objects if isinstance(chosen, bpy.types.Collection) else [chosen]
+    return tuple(item.name_full for item in objects)
+
+
+class TEMPERA_PG_object(bpy.types.PropertyGroup):
+    """An object, or a collection, that is told something of its own."""
+
+    __annotations__ = {
+        "kind": EnumProperty(
+            name="Kind",
+            description="What the entry is about",
+            items=(
+                ("OBJECT", "Object", "One object, or all that it makes instances of", "OBJECT_DATA", 0),
+                ("COLLECTION", "Collection", "All objects of a collection", "OUTLINER_COLLECTION", 1),
+            ),
+            options=set(),
+        ),
+        "object": PointerProperty(type=bpy.types.Object, name="Object", description="The object that is meant"),
+        "collection": PointerProperty(
+            type=bpy.types.Collection, name="Collection", description="The collection whose objects are meant"
+        ),
+        **{name: each for name, each in definitions(ObjectSettings).items() if name != "name"},
+    }
+
+    @property
+    def chosen(self) -> bpy.types.Object | bpy.types.Collection | None:
+        """The object or collection, None where none is chosen or it was deleted."""
+        return self.collection if self.kind == "COLLECTION" else self.object
+
+    def told(self) -> ObjectSettings:
+        """Return what the chosen object or collection is told."""
+        names = [name for name in settings.specs(ObjectSettings) if name != "name"]
+        return ObjectSettings(self.chosen.name, members=members_of(self.chosen), **_plain(dict.fromkeys(names, self)))
+
+    def take(self, told: ObjectSettings) -> None:
+        """Show ``told``; where its object or collection is not in this file, nothing is chosen."""
+        self.object, self.collection = bpy.data.objects.get(told.name), bpy.data.collections.get(told.name)
+        self.kind = "OBJECT" if self.object and told.members == members_of(self.object) else "COLLECTION"
+        for name in settings.specs(ObjectSettings):
+            if name != "name":
+                setattr(self, name, getattr(told, name))
+
+
 def style_items(_self: Any, _context: bpy.types.Context | None) -> list[tuple[str, str, str, str | int, int]]:
     """Return the styles to pick by their picture, the artist's own words first."""
     return _style_items
@@ -137,6 +186,8 @@ class TEMPERA_PG_scene(bpy.types.PropertyGroup):
             options=set(),
         ),
         "keys": CollectionProperty(type=TEMPERA_PG_key, name="Key Frames"),
+        "objects": CollectionProperty(type=TEMPERA_PG_object, name="Objects"),
+        "active_object": IntProperty(name="Object", description="The entry whose details are shown", options=set()),
         "folder": StringProperty(
             name="Folder",
             description="Where new jobs of this scene go; empty for the jobs folder of the preferences",
@@ -148,7 +199,9 @@ class TEMPERA_PG_scene(bpy.types.PropertyGroup):
 
     def settings(self) -> Settings:
         """Return the settings as the worker takes them, with paths made absolute; UserError when one is wrong."""
-        return settings.from_keywords(**_plain(dict.fromkeys(settings.specs(Settings), self)), **_plain(self.homes))
+        told = [entry.told() for entry in self.objects if entry.chosen]
+        common = _plain(dict.fromkeys(settings.specs(Settings), self))
+        return settings.from_keywords(**common, **_plain(self.homes), objects=told)
 
     @property
     def group(self) -> type[Group]:
@@ -170,6 +223,9 @@ class TEMPERA_PG_scene(bpy.types.PropertyGroup):
             setattr(self, name, getattr(run, name))
         for name, home in self.homes.items():
             setattr(home, name, getattr(run.chosen, name))
+        self.objects.clear()
+        for told in run.objects:
+            self.objects.add().take(told)
 
     def key_paths(self) -> dict[int, Path]:
         """Return ``{frame: path}`` of the artist's key frames, paths made absolute."""
@@ -372,6 +428,7 @@ def preferences() -> TEMPERA_preferences:
 classes = (
     *LAYER_GROUPS.values(),
     TEMPERA_PG_key,
+    TEMPERA_PG_object,
     TEMPERA_PG_scene,
     TEMPERA_PG_listed,
     TEMPERA_PG_window,

@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import deflicker, demo, jobs, keys, measure, models, preview, retouch, session, setup, stylize
+from . import deflicker, demo, jobs, keys, measure, models, objects, preview, retouch, session, setup, stylize
 
 classes = (
     *stylize.classes,
@@ -10,6 +10,7 @@ classes = (
     *jobs.classes,
     *measure.classes,
     *keys.classes,
+    *objects.classes,
     *deflicker.classes,
     *retouch.classes,
     *setup.classes,

@@ -11,6 +11,7 @@ from ..backend.bridge.job import Job as JobFolder
 from ..properties import PATH_OPTIONS
 from . import session, timeline
 from .job import Job, rendering
+from .over_time import as_set
 from .reporting import attempt
 from .stylize import StartsJobs, rerun, restyle
 from .versions import panel_scene
@@ -90,9 +91,9 @@ class TEMPERA_OT_restyle(OfOneJob, StartsJobs, bpy.types.Operator):
     def start(self, context: bpy.types.Context) -> list[Job]:
         """Restyle the job."""
         job = find_job(context, self.folder)
-        wanted = (job.scene or panel_scene(context)).tempera
-        keys = {frame: path for frame, path in wanted.key_paths().items() if frame in job.shot_frames}
-        return [restyle(job, wanted.settings(), keys)]
+        scene = job.scene or panel_scene(context)
+        keys = {frame: path for frame, path in scene.tempera.key_paths().items() if frame in job.shot_frames}
+        return [restyle(job, as_set(scene, job.shot_frames), keys)]
 
 
 class TEMPERA_OT_rerun(OfOneJob, StartsJobs, bpy.types.Operator):

@@ -16,6 +16,7 @@ from ..backend.bridge.job import Job as JobFolder
 from ..backend.bridge.settings import Settings
 from . import session
 from .job import Job, Keeper
+from .over_time import as_set
 from .stylize import StartsJobs, check, frames_of, origin_of
 from .versions import Strip, handles, selected_strips, sequencer_scene
 
@@ -153,7 +154,7 @@ class TEMPERA_OT_preview(StartsJobs, bpy.types.Operator):
         elif frames[0] not in shot:
             raise UserError(f"Frame {frames[0]} is not in the shot. Move the playhead to one of its frames.")
         keys = {frame: path for frame, path in scene.tempera.key_paths().items() if frame in shot}
-        started = preview(source, scene.tempera.settings(), keys, frames)
+        started = preview(source, as_set(source, shot), keys, frames)
         if not bpy.app.background and not image_editors():
             bpy.ops.render.view_show("INVOKE_DEFAULT")
         return [started]

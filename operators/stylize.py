@@ -15,6 +15,8 @@ from ..properties import key_problem, preferences, user_folder, worker_python
 from . import session
 from .capture import check_cameras
 from .job import Job
+from .objects import resolved
+from .over_time import as_set
 from .render_beauty import png_header
 from .render_tools import frame_size
 from .reporting import attempt
@@ -44,6 +46,7 @@ def stylize(
     wanted = sorted(set(frames)) if frames is not None else frames_of(source)
     if not strip:
         check_cameras(scene, wanted)
+    run = resolved(run)
     check(scene, wanted, run, keys)
     name = strip.name if strip else scene.name
     folder = folder or new_folder(name, scene.tempera.folder)
@@ -252,7 +255,7 @@ def _stylize_as_set(scene: bpy.types.Scene, source: bpy.types.Scene | Strip) -> 
     """Start a job as the panel is set, with those of the scene's key frames that lie in the shot."""
     frames = set(frames_of(source))
     keys = {frame: path for frame, path in scene.tempera.key_paths().items() if frame in frames}
-    return stylize(source, scene.tempera.settings(), keys)
+    return stylize(source, as_set(source, frames), keys)
 
 
 classes = (TEMPERA_OT_stylize_render, TEMPERA_OT_stylize_strips)

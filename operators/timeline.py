@@ -7,6 +7,7 @@ Operators of the sequencer are never called: they need its window, and some cras
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -118,7 +119,8 @@ def _new_strip(scene: bpy.types.Scene, name: str, first: Path, below: str, frame
 
 def note(job: JobFolder) -> dict[str, object]:
     """Return what a strip keeps of its job: id, folder, version, method, seed and settings."""
-    plain = settings.to_json(job.settings)
+    short = dataclasses.replace(job.settings, objects=(), over_time={})  # the folder has the rest
+    plain = settings.to_json(short)
     return {"id": job_id(job), "folder": str(job.folder), "version": VERSION, **plain}
 
 

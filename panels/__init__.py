@@ -2,9 +2,9 @@
 
 import bpy
 
-from . import compare, jobs, painting, preferences, render, sequencer, status
+from . import compare, jobs, objects, painting, preferences, render, sequencer, status
 
-classes = (jobs.TEMPERA_UL_jobs, jobs.TEMPERA_MT_job, *render.classes, *sequencer.classes)
+classes = (jobs.TEMPERA_UL_jobs, jobs.TEMPERA_MT_job, *objects.classes, *render.classes, *sequencer.classes)
 
 
 def register() -> None:

@@ -10,7 +10,7 @@ from ..backend.bridge import settings
 from ..operators import session
 from ..operators.session import Job
 from ..properties import Problem
-from . import jobs
+from . import jobs, objects
 from .text import draw_text, duration
 
 FIX_LABELS = {
@@ -37,6 +37,8 @@ def draw(layout: bpy.types.UILayout, scene: bpy.types.Scene, source: Source) -> 
     last = next((job for job in reversed(session.current().jobs) if job.scene == scene), None)
     if body := section(layout, "style", "Style"):
         draw_style(body, scene, source)
+    if body := section(layout, "objects", "Objects", closed=True):
+        objects.draw(body, scene, source.footage)
     if body := section(layout, "motion", "Motion", closed=True):
         draw_motion(body, scene, source, last)
     if body := section(layout, "method", "Method"):
@@ -67,7 +69,9 @@ def draw_declared(layout: bpy.types.UILayout, scene: bpy.types.Scene, section: s
         if kind is str and not spec.subtype and not spec.choices:
             layout.prop(home, name, text="", placeholder=spec.label)  # words need all the width there is
         else:
-            layout.prop(home, name)
+            row = layout.row()
+            row.use_property_decorate = spec.over_time  # the dot that sets keyframes
+            row.prop(home, name)
 
 
 def shown(scene: bpy.types.Scene, section: str) -> dict[str, bpy.types.PropertyGroup]:
