@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,12 +12,7 @@ import numpy as np
 
 from ..bridge.settings.tokenflow import TokenFlowSettings
 
-Take = tuple[int, ...]
-
-
-def takes(frames: Sequence[int], cuts: Sequence[int]) -> list[Take]:
-    """Return ``frames``, in order, parted before every frame of ``cuts``, the first of a new camera."""
-    return [part for part in _parted(frames, [bisect_left(frames, cut) for cut in cuts]) if part]
+Frames = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -28,8 +23,8 @@ class Plan:
     window of keys ends and the next begins.
     """
 
-    takes: tuple[Take, ...]
-    keys: Take
+    takes: tuple[Frames, ...]
+    keys: Frames
     offset: int
     logistic: bool
 
@@ -56,7 +51,7 @@ class Plan:
         share = 1 / (1 + math.exp(-near)) if self.logistic else near
         return [(key, weight) for key, weight in ((before, 1 - share), (after, share)) if weight > 0]
 
-    def passes(self, most: int) -> Iterator[tuple[Take, list[Take]]]:
+    def passes(self, most: int) -> Iterator[tuple[Frames, list[Frames]]]:
         """Yield the keys in windows of at most ``most``, in order, each with the frames that can be made after it.
 
         Those are made of the window's keys and the last one before it, and come in parts of at most ``most``. A key is
@@ -69,7 +64,8 @@ class Plan:
             frames = frames[len(ready) :]
             yield window, [tuple(ready[first : first + most]) for first in range(0, len(ready), most)]
 
-def plans(parts: Sequence[Take], settings: TokenFlowSettings, steps: int, seed: int) -> list[Plan]:
+
+def plans(parts: Sequence[Sequence[int]], settings: TokenFlowSettings, steps: int, seed: int) -> list[Plan]:
     """Return a plan for every step: one random key in every ``key_spacing`` frames of each take (section 4.1).
 
     The last group of a take may be smaller; no frame is left out. Fixed keys are those of the first step.
@@ -80,11 +76,11 @@ def plans(parts: Sequence[Take], settings: TokenFlowSettings, steps: int, seed: 
     for step in range(steps):
         draw = np.random.default_rng([seed, step if settings.key_draw == "random" else 0])
         keys = tuple(int(draw.choice(group)) for group in groups)
-        found.append(Plan(tuple(parts), keys, int(draw.integers(2**31)), settings.weighting == "logistic"))
+        found.append(Plan(tuple(map(tuple, parts)), keys, int(draw.integers(2**31)), settings.weighting == "logistic"))
     return found
 
 
-def _parted(items: Sequence[int], borders: Sequence[int]) -> list[Take]:
+def _parted(items: Sequence[int], borders: Sequence[int]) -> list[Frames]:
     """Return ``items`` cut before each of the places ``borders``."""
     ends = [0, *sorted(borders), len(items)]
     return [tuple(items[first:last]) for first, last in pairwise(ends)]

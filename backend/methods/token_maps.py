@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,7 +13,7 @@ from ..motion.cells import at_cells
 from ..motion.correspondence import Correspondence, Motion
 from .token_keys import Plan
 
-CACHE = 256 << 20  # bytes of correspondences on token grids kept
+CACHE = 64 << 20  # bytes of correspondences on token grids kept
 QUERIES = 1024  # tokens whose nearest neighbours are looked for at once
 SEEN = 0.5  # a token of which this share is visible in a key is taken from the key as a whole
 
@@ -84,11 +82,3 @@ def nearest(queries: Tensor, tokens: Tensor) -> Tensor:
     best = [(normalize(part.float(), dim=1) @ there).argmax(dim=1) for part in queries.split(QUERIES)]
     return torch.cat(best)
 
-
-def moved(values: Tensor, rows: Sequence[int], maps: Sequence[TokenMap], own: Tensor) -> Tensor:
-    """Return what ``maps`` gather from the ``rows`` of ``values`` (N, c, h, w); what they leave comes of ``own``."""
-    result, left = torch.zeros_like(own).flatten(1).T, torch.ones(own[0].numel())
-    for row, found in zip(rows, maps, strict=True):
-        result = result + found.gather(values[row].flatten(1).T)
-        left = left - found.weight.sum(dim=1)
-    return (result + left.clamp(min=0)[:, None] * own.flatten(1).T).T.unflatten(1, own.shape[1:])

@@ -6,8 +6,9 @@ all other frames pass it, with every self-attention layer's output replaced by t
 to where the same things are (section 4.2). Where that is the paper reads off the features of the source, which takes a
 pass of its own; here exact motion can tell it, and better: of hidden, blank and repeated things too.
 
-Beyond the paper, the forming picture (x0) may be carried like one more layer of tokens, at the latents' own stride: a
-network with no attention at its finest level would otherwise paint fine strokes anew in every frame.
+Features agree to the stride of the finest attention layer; what a network paints below that, and its decoder, still
+flickers (the paper's own limitation, section 6). So the finished pixels are carried too, as one layer more, where the
+artist does not want the paper as it is.
 """
 
 from __future__ import annotations
@@ -31,14 +32,21 @@ from ..diffusion.inversion import inversion_levels
 from ..diffusion.pictures import crop, to_picture
 from ..diffusion.protocol import Model
 from ..diffusion.sampling import Noise, Sampler, Window
+from ..motion.cache import Cache
 from ..shot.shot import Shot
 from . import FrameDone, Step
 from .conditions import Conditions, prepared
 from .motion import motion_of
 from .noise import ShotNoise
-from .token_keys import Plan, plans, takes
-from .token_maps import MotionMaps, feature_sources, moved
+from .strokes import Strokes
+from .surfaces import Surfaces
+from .token_keys import Plan, plans
+from .token_maps import MotionMaps, feature_sources
 from .token_source import SourceBranch, States, Trajectory, noised, trace_back
+from .windows import takes
+
+REACH = 30  # frames before and after it that a frame's finished strokes are carried to
+PICTURES = 256 << 20  # bytes of finished pictures kept
 
 
 def tokenflow(
@@ -66,8 +74,7 @@ def tokenflow(
         yield from run.start(Path(folder))
         for step in range(len(sampler)):
             yield from run.advance(step)
-        for frame in wanted:
-            yield FrameDone(frame, run.picture(frame))
+        yield from run.finish(wanted)
 
 
 class Run:
@@ -85,15 +92,18 @@ class Run:
         self._shot, self._model, self._control, self._sampler = shot, model, control, sampler
         self._chosen, self._settings = chosen, settings
         self._rows = {frame: row for row, frame in enumerate(shot.frames)}
-        self._plans = plans(takes(shot.frames, shot.info.cuts), chosen, len(sampler), settings.seed)
+        every = takes(shot.frames, shot.info.cuts)
+        self._finished = every if chosen.finish else []
+        self._plans = plans(every, chosen, len(sampler), settings.seed)
         self._edit = Denoiser(model, sampler, conditions, chosen.guidance, chosen.joint_keys)
         self._injection = Injection(control)
         held = chosen.editor == "pnp"
         self._features_held = Window(0, chosen.feature_share if held else 0).steps(sampler)
         self._attention_held = Window(0, chosen.attention_share if held else 0).steps(sampler)
         self._along_motion = chosen.correspondence == "motion" or (chosen.correspondence == "auto" and shot.has_data)
-        self._carrying = Window(0, chosen.carry if self._along_motion else 0).steps(sampler)
-        self._done, self._total = 0, sum(plan.work for plan in self._plans)
+        self._motion = motion_of(shot, chosen.motion)
+        self._done = 0
+        self._total = sum(plan.work for plan in self._plans) + sum(2 * len(take) - 1 for take in self._finished)
 
     def start(self, folder: Path) -> Iterator[Step]:
         """Bring all frames to the state of the first step; ``folder`` is for what is too large for memory."""
@@ -104,7 +114,7 @@ class Run:
             latents.append(model.codec.encode(picture.unsqueeze(0) * 2 - 1).cpu())
             yield Step(0, self._total, f"reading frame {frame}")
         z = torch.cat(latents)
-        self._maps = MotionMaps(motion_of(self._shot, chosen.motion), (z.shape[2], z.shape[3]), model.codec.factor)
+        self._maps = MotionMaps(self._motion, (z.shape[2], z.shape[3]), model.codec.factor)
         said = dataclasses.replace(chosen, prompt=chosen.source_prompt, negative_prompt="")
         source = dataclasses.replace(self._settings, tokenflow=said, objects=(), over_time={})
         conditions = Conditions(self._shot, model, source)
@@ -139,18 +149,32 @@ class Run:
                 yield self._told(part, note)
             bank.keep_only(window[-1:])
             self._source.keep_only(window[-1:])
-        prediction = self._sampler.predict(output, self._x, step)
-        x0 = self._carried(plan, prediction.x0) if step in self._carrying else None
-        self._x = self._sampler.advance(self._x, prediction, step, x0)
+        self._x = self._sampler.advance(self._x, self._sampler.predict(output, self._x, step), step)
 
-    def picture(self, frame: int) -> np.ndarray:
-        """Return the finished picture of ``frame``, (H, W, 3) float32 sRGB."""
+    def finish(self, wanted: Sequence[int]) -> Iterator[Step | FrameDone]:
+        """Yield the ``wanted`` frames, decoded, and in one take painted with the same strokes if that is asked for."""
+        if not self._chosen.finish:
+            yield from (FrameDone(frame, self._picture(frame)) for frame in wanted)
+            return
+        pictures = Cache(PICTURES, self._picture)
+        surfaces = Surfaces(self._shot, self._motion)
+        for take in self._finished:
+            strokes = Strokes(pictures.get, self._shot.beauty, take, surfaces, REACH)
+            for frame in strokes.look():
+                yield self._told([frame], f"looking at frame {frame}")
+            for frame in take:
+                if frame in wanted:
+                    yield FrameDone(frame, strokes.paint(frame))
+                yield self._told([frame], f"finishing frame {frame}")
+
+    def _picture(self, frame: int) -> np.ndarray:
+        """Return the decoded picture of ``frame``, (H, W, 3) float32 sRGB."""
         decoded = self._model.codec.decode(self._x[self._at([frame])].to(self._model.device))[0]
         return crop(to_picture(decoded / 2 + 0.5), (self._shot.height, self._shot.width))
 
     def _noise(self, z: Tensor) -> Noise:
-        footage = not self._shot.has_data  # nothing there that noise could be anchored to
-        kind = "shared" if footage and self._chosen.noise == "anchored" else self._chosen.noise
+        automatic = "anchored" if self._shot.has_data else "shared"
+        kind = automatic if self._chosen.noise == "auto" else self._chosen.noise
         return ShotNoise(kind, self._shot, self._settings, self._model.codec.factor).of(self._shot.frames, z.shape[1:])
 
     def _read(self, frames: Sequence[int], step: int) -> None:
@@ -179,14 +203,6 @@ class Run:
         held = self._injection.inject(self._source.features) if step in self._features_held else nullcontext()
         with held:
             return self._edit(self._x[self._at(frames)], step, frames).cpu()
-
-    def _carried(self, plan: Plan, x0: Tensor) -> Tensor:
-        """Return the clean predictions with those of the keys moved over all that the keys show."""
-        result = x0.clone()
-        for frame, row in self._rows.items():
-            found = self._maps.sources(plan, frame, (x0.shape[2], x0.shape[3]))
-            result[row] = moved(x0, self._at([key for key, _ in found]), [tokens for _, tokens in found], x0[row])
-        return result
 
     def _at(self, frames: Sequence[int]) -> list[int]:
         return [self._rows[frame] for frame in frames]

@@ -17,7 +17,7 @@ from backend.diffusion.pictures import to_tensor
 from backend.diffusion.protocol import Model
 from backend.diffusion.sampling import Sampler, gaussian_noise
 from backend.methods.token_keys import Plan
-from backend.methods.token_maps import MotionMaps, feature_sources, moved, nearest, stride
+from backend.methods.token_maps import MotionMaps, feature_sources, nearest, stride
 from backend.methods.token_source import SourceBranch
 from backend.motion.correspondence import Correspondence, identity
 from tests.diffusion import tiny
@@ -166,14 +166,6 @@ def test_the_nearest_neighbour_is_the_most_similar_by_the_cosine() -> None:
     tokens = torch.randn(3000, 8, generator=torch.Generator().manual_seed(0))
     order = torch.randperm(3000, generator=torch.Generator().manual_seed(1))
     assert torch.equal(nearest(5 * tokens[order], tokens), order)  # more than one chunk; length does not count
-
-
-def test_a_picture_is_moved_where_it_is_shown_and_stays_where_it_is_not() -> None:
-    values = torch.randn(3, 4, 12, 24, generator=torch.Generator().manual_seed(0))
-    found = MotionMaps(Pan(), (12, 24), 8).sources(plan(3, 3), 2, (12, 24))
-    result = moved(values, [2], [tokens for _, tokens in found], values[1])
-    assert torch.allclose(result[..., :22], values[2][..., 2:], atol=1e-6)
-    assert torch.equal(result[..., 22:], values[1][..., 22:])
 
 
 def test_levels_of_odd_sizes_have_strides() -> None:

@@ -10,7 +10,7 @@ from .declaration import setting
 from .diffusion import DiffusionSettings, MotionSettings
 
 PAPER: dict[str, Any] = {
-    "editor": "pnp", "correspondence": "features", "key_draw": "random", "weighting": "logistic", "carry": 0.0,
+    "editor": "pnp", "correspondence": "features", "key_draw": "random", "weighting": "logistic", "finish": False,
     "inversion_fineness": 10, "feature_share": 0.8, "attention_share": 0.5,
 }  # fmt: skip
 
@@ -67,17 +67,17 @@ class TokenFlowSettings(MotionSettings, DiffusionSettings):
             ("logistic", "Logistic", "As in the paper: both keys always count, and the weights jump at the keys"),
         ),
     )
-    carry: float = setting(
-        0.8, "Carry Picture",
-        "Up to this share of the run, not only features but the forming picture itself is carried from the keys along "
-        "the motion: 0 as in the paper, higher agrees to finer detail", low=0.0, high=1.0, subtype="FACTOR",
+    finish: bool = setting(
+        True, "Carry Result",
+        "Carry the finished strokes along the motion too, which are finer than what the network's features make agree",
     )
     noise: str = setting(
-        "anchored", "Noise", "Which noise each frame starts from",
+        "auto", "Noise", "Which noise each frame starts from",
         choices=(
-            ("fresh", "Fresh", "New noise for every frame"),
-            ("shared", "Shared", "The same noise in every frame: it sticks to the screen"),
-            ("anchored", "Anchored", "Noise that sticks to the surfaces; shared where the shot is footage"),
+            ("auto", "Automatic", "Anchored where there is render data, else shared"),
+            ("fresh", "Fresh", "New noise for every frame: only the features make them agree"),
+            ("shared", "Shared", "The same noise in every frame: steadier, but it sticks to the screen"),
+            ("anchored", "Anchored", "Noise that sticks to the surfaces; needs render data"),
         ),
     )
     source_prompt: str = setting(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-PAPER: dict[str, Any] = {"correspondence": "features", "carry": 0.0}
+NEIGHBOURS: dict[str, Any] = {"correspondence": "features", "weighting": "logistic", "finish": False}
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "tokenflow": {},
-    "tokenflow, nearest neighbours": PAPER,
+    "tokenflow, nearest neighbours": NEIGHBOURS,
     "tokenflow, estimated flow": {"motion": "estimated"},
     "tokenflow, fixed keys": {"key_draw": "fixed"},
-    "tokenflow, features alone": {"carry": 0.0},
+    "tokenflow, features alone": {"finish": False},
+    "tokenflow, features alone, fixed keys": {"key_draw": "fixed", "finish": False},
+    "tokenflow, features alone, estimated flow": {"motion": "estimated", "finish": False},
 }
