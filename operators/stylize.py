@@ -43,6 +43,8 @@ def stylize(
     scene, strip = (source, None) if isinstance(source, bpy.types.Scene) else (source.id_data, source)
     if strip and (frames is not None or beauty):
         raise UserError("A strip is always taken as it is. Trim it to choose its frames.")
+    if strip and strip.type != "SCENE" and run.objects:
+        raise UserError("Footage has no objects that could be told apart. Leave them out.")
     wanted = sorted(set(frames)) if frames is not None else frames_of(source)
     if not strip:
         check_cameras(scene, wanted)

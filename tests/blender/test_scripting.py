@@ -94,6 +94,9 @@ def wrong_calls(tmp_path: Path) -> dict[str, tuple[dict[str, Any], str]]:
         "setting unknown": ({"keys": {1: key}, "brush": 3}, "no setting 'brush'"),
         "setting out of range": ({"keys": {1: key}, "patch_size": 99}, "patch_size is 99"),
         "method unknown": ({"method": "magic"}, "magic"),
+        "object unknown": ({"keys": {1: key}, "objects": [{"name": "Wolf", "keep": True}]}, "named Wolf"),
+        "object without a name": ({"keys": {1: key}, "objects": [{"keep": True}]}, "names no object"),
+        "never over time": ({"keys": {1: key}, "over_time": {1: {"patch_size": 7}}}, "cannot change over time"),
         "folder taken": ({"keys": {1: key}, "folder": str(tmp_path / "old")}, "already holds a job"),
     }
 
@@ -108,6 +111,9 @@ WRONG = (
     "setting unknown",
     "setting out of range",
     "method unknown",
+    "object unknown",
+    "object without a name",
+    "never over time",
     "folder taken",
 )
 
@@ -143,6 +149,23 @@ def test_a_strip_has_its_own_frames(tempera: ModuleType, tmp_path: Path) -> None
     strip = image_strip(small_scene(), tmp_path / "source", range(1, 3), channel=1)
     with pytest.raises(tempera.UserError, match="Trim it"):
         tempera.stylize(strip, keys={1: "//key.png"}, frames=[1])
+    bpy.data.objects.new("Fox", None)
+    with pytest.raises(tempera.UserError, match="Footage has no objects"):
+        tempera.stylize(strip, keys={1: "//key.png"}, objects=[{"name": "Fox", "keep": True}])
+
+
+def test_an_object_left_alone_is_as_it_was_rendered(tempera: ModuleType, shot: bpy.types.Scene) -> None:
+    """From the name in a script to the pixels of the frame, through a real capture and a real worker."""
+    job = tempera.stylize(shot, keys={1: "//first.png"}, frames=[1, 2], objects=[{"name": "Still", "keep": True}])
+    assert job.wait()
+    assert job.files.settings.objects[0].members == ("Still",)
+    made, key = (read_png(path).astype(float) for path in (job.files.frame_path(1), painted_keys()[1]))
+    source = read_png(job.files.shot_folder / "beauty" / "000001.png").astype(float)[..., : made.shape[-1]]
+    kept = np.all(made == source, -1) & np.any(key[..., : made.shape[-1]] != source, -1)
+    painted = np.all(made == key[..., : made.shape[-1]], -1)
+    assert kept.mean() > 0.005
+    assert painted.mean() > 0.5
+    assert (kept | painted).mean() > 0.9
 
 
 def test_a_file_that_was_never_saved_keeps_its_jobs_in_the_users_folder(
