@@ -360,6 +360,21 @@ def test_uv_brings_its_own_python_and_is_fetched_by_its_checksum(
     assert not (plan.folder / "uv.log").exists(), "another program than the one that is known is not run"
 
 
+@pytest.mark.parametrize("says", ["uv 0.7.22", "nonsense", "uv 0.13.9 (x86_64)"])
+def test_a_uv_on_the_path_is_used_unless_it_is_too_old(
+    says: str, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "uv"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n[ $1 = --version ] && echo '{says}' && exit\necho uv was asked; exit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    if "13" in says:
+        assert "uv was asked" in refused(plan)
+    else:
+        told(plan)
+
+
 @pytest.mark.parametrize(
     ("machine", "accelerator", "sentence"),
     [

@@ -226,7 +226,7 @@ def save_style(path: Path, model: Path, seed: int = 4) -> Path:
 def save_checkpoint(path: Path, model: Path) -> Path:
     """Save the weights of ``model``, of SD1.5's class, as one file under the names of the original code."""
     weights = {f"model.diffusion_model.{key}": value for key, value in _original_unet(model).items()}
-    weights |= {f"first_stage_model.{key}": value for key, value in _original_vae(model).items()}
+    weights |= {f"first_stage_model.{key}": value for key, value in original_vae(model).items()}
     for key, value in load_file(model / "text_encoder" / "model.safetensors").items():
         weights[f"cond_stage_model.transformer.text_model.{key}"] = value
     save_file({key: value.contiguous() for key, value in weights.items()}, path)
@@ -237,11 +237,11 @@ def _original_unet(model: Path) -> dict[str, torch.Tensor]:
     """Return a UNet's weights under the original names, for the layout of SD1.5: four levels of two layers."""
     renamed = {}
     for key, value in load_file(model / "unet" / "diffusion_pytorch_model.safetensors").items():
-        renamed[_original_unet_name(key)] = value
+        renamed[original_unet_name(key)] = value
     return renamed
 
 
-def _original_unet_name(key: str) -> str:
+def original_unet_name(key: str) -> str:
     plain = {
         "time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
         "conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2",
@@ -271,7 +271,7 @@ def _original_unet_name(key: str) -> str:
     return f"{place}.{inner}"
 
 
-def _original_vae(model: Path) -> dict[str, torch.Tensor]:
+def original_vae(model: Path) -> dict[str, torch.Tensor]:
     """Return an autoencoder's weights under the original names, for four levels."""
     renamed = {}
     for key, value in load_file(model / "vae" / "diffusion_pytorch_model.safetensors").items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from .fetch import Tell, checksum, fetch
 from .lock import Wheel
 
 UV_PYTHON = "3.12"  # the Python that uv brings
+OLDEST_UV = (0, 8)  # the first that knows "venv --clear"
 _PROGRAM = "uv.exe" if os.name == "nt" else "uv"
 
 
@@ -69,8 +71,8 @@ def find_tool(folder: Path, pinned: Wheel | None, wheelhouse: Path | None, onlin
 
     ``pinned`` is the wheel of uv that Tempera knows for this machine.
     """
-    found = shutil.which("uv") or shutil.which("uv", path=str(folder / "tools"))
-    uv = Path(found) if found else None
+    known = (shutil.which("uv"), shutil.which("uv", path=str(folder / "tools")))
+    uv = next((Path(found) for found in known if found and _recent(found)), None)
     if uv is None and pinned is not None:
         wheel = (wheelhouse or folder / "wheels") / pinned.file
         try:
@@ -81,6 +83,16 @@ def find_tool(folder: Path, pinned: Wheel | None, wheelhouse: Path | None, onlin
         except UserError:
             uv = None  # pip will do
     return Tool(folder, uv)
+
+
+def _recent(uv: str) -> bool:
+    """Return whether the program ``uv`` runs and knows the options that are used here."""
+    try:
+        said = subprocess.run([uv, "--version"], capture_output=True, text=True, check=True, timeout=30).stdout
+        major, minor = re.findall(r"\d+", said)[:2]
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return False
+    return (int(major), int(minor)) >= OLDEST_UV
 
 
 def _unpacked(wheel: Path, tools: Path) -> Path:
