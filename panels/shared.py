@@ -11,7 +11,7 @@ from ..operators import session
 from ..operators.session import Job
 from ..properties import Problem
 from . import jobs, objects
-from .text import draw_text, duration
+from .text import draw_text, duration, fits
 
 FIX_LABELS = {
     "preferences.addon_show": "Open Preferences",
@@ -63,14 +63,21 @@ def section(layout: bpy.types.UILayout, name: str, label: str, closed: bool = Fa
 
 def draw_declared(layout: bpy.types.UILayout, scene: bpy.types.Scene, section: str) -> None:
     """Draw the settings of the chosen method that are declared for ``section``, in the order of declaration."""
-    specs = settings.specs(scene.tempera.group)
+    specs = {name: settings.specs(scene.tempera.group)[name] for name in shown(scene, section)}
+    column = layout.column()
+    column.use_property_decorate = any(spec.over_time for _, _, spec in specs.values())  # the dot that sets keyframes
     for name, home in shown(scene, section).items():
         kind, _, spec = specs[name]
         if kind is str and not spec.subtype and not spec.choices:
-            layout.prop(home, name, text="", placeholder=spec.label)  # words need all the width there is
-        else:
-            row = layout.row()
-            row.use_property_decorate = spec.over_time  # the dot that sets keyframes
+            column.prop(home, name, text="", placeholder=spec.label)  # words need all the width there is
+        elif fits(spec.label):
+            column.prop(home, name)
+        elif kind is str:
+            column.label(text=spec.label)
+            column.prop(home, name, text="")
+        else:  # numbers and check boxes have room for a long label once it need not stand beside them
+            row = column.row()
+            row.use_property_split = False
             row.prop(home, name)
 
 

@@ -4,7 +4,15 @@ import blf
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
-MARGIN, ICON = 44, 22  # pixels at an interface scale of 1: a panel's borders and scrollbar, an icon
+MARGIN, ICON, PADDING = 44, 22, 8  # pixels at an interface scale of 1: a panel's borders, an icon, around a label
+SPLIT = 0.4  # of a line is the label's
+
+
+def fits(label: str) -> bool:
+    """Return whether a property's label fits into its part of a line, to the left of its value."""
+    preferences = bpy.context.preferences
+    scale = preferences.system.ui_scale
+    return _width(iface_(label)) < SPLIT * (bpy.context.region.width - MARGIN * scale) - PADDING * scale
 
 
 def draw_text(layout: bpy.types.UILayout, text: str, icon: str = "NONE") -> None:
@@ -19,16 +27,21 @@ def draw_text(layout: bpy.types.UILayout, text: str, icon: str = "NONE") -> None
 
 def wrapped(text: str, width: float) -> list[str]:
     """Return ``text`` in lines that are at most ``width`` pixels wide, as Blender draws it; no word is cut."""
-    preferences = bpy.context.preferences
-    blf.size(0, preferences.ui_styles[0].widget.points * preferences.system.ui_scale)
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
-        if lines and blf.dimensions(0, longer)[0] <= width:
+        if lines and _width(longer) <= width:
             lines[-1] = longer
         else:
             lines.append(word)
     return lines
+
+
+def _width(text: str) -> float:
+    """Return how many pixels wide Blender draws ``text`` on a button."""
+    preferences = bpy.context.preferences
+    blf.size(0, preferences.ui_styles[0].widget.points * preferences.system.ui_scale)
+    return blf.dimensions(0, text)[0]
 
 
 def duration(seconds: float) -> str:
