@@ -1,0 +1,155 @@
+"""The real Blender in a window of its own, on a screen that nobody sees: clicked, typed into and photographed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+SIZE = (1600, 1400)
+PATIENCE = 300.0
+HERE = Path(__file__).resolve().parent
+
+
+class Screen:
+    """A virtual X screen."""
+
+    def __init__(self, log: Path) -> None:
+        read, write = os.pipe()
+        geometry = f"{SIZE[0]}x{SIZE[1]}x24"
+        command = ["Xvfb", "-displayfd", str(write), "-screen", "0", geometry, "+extension", "GLX"]
+        with log.open("wb") as words:
+            self._process = subprocess.Popen(command, pass_fds=[write], stdout=words, stderr=words)
+        os.close(write)
+        with os.fdopen(read) as told:
+            self.name = f":{told.readline().strip()}"
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+
+class Blender:
+    """A Blender with a window on ``screen``. ``folder`` takes its settings, its commands and its log."""
+
+    def __init__(self, blender: str, screen: Screen, folder: Path, pictures: Path, *arguments: str) -> None:
+        self._screen, self._pictures, self._count = screen, pictures, 0
+        self._commands = folder / "commands"
+        self._commands.mkdir(parents=True, exist_ok=True)
+        environment = os.environ | {
+            "DISPLAY": screen.name, "LIBGL_ALWAYS_SOFTWARE": "1", "TEMPERA_WINDOW": str(self._commands),
+            "BLENDER_USER_RESOURCES": str(folder / "settings"),
+        }  # fmt: skip
+        place = ["--gpu-backend", "opengl", "--window-geometry", "0", "0", *map(str, SIZE)]
+        with (folder / "blender.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [blender, *place, *arguments, "--python", str(HERE / "driver.py")],
+                env=environment, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def run(self, command: str, patience: float = PATIENCE) -> str:
+        """Run Python in Blender's main loop and return what it prints."""
+        self._count += 1
+        path = self._commands / f"{self._count:05d}.tmp0"
+        path.write_text(command, encoding="utf-8")
+        path.rename(path.with_suffix(".cmd"))
+        done, error = path.with_suffix(".out"), path.with_suffix(".error")
+        end = time.monotonic() + patience
+        while not done.exists():
+            assert not error.exists(), error.read_text()
+            assert self.process.poll() is None, "Blender has ended"
+            assert time.monotonic() < end, f"no answer to {command}"
+            time.sleep(0.02)
+        return done.read_text(encoding="utf-8").strip()
+
+    def ask(self, expression: str) -> str:
+        """Return the value of an expression, as text."""
+        return self.run(f"print({expression})")
+
+    def until(self, expression: str, patience: float = PATIENCE) -> None:
+        """Wait until an expression is true."""
+        end = time.monotonic() + patience
+        while self.ask(f"bool({expression})") != "True":
+            assert time.monotonic() < end, f"never true: {expression}"
+            time.sleep(0.1)
+
+    def settle(self) -> None:
+        """Wait until what was done is drawn."""
+        for _ in range(3):
+            self.run("[area.tag_redraw() for area in bpy.context.window_manager.windows[0].screen.areas]")
+            time.sleep(0.2)
+
+    def move(self, x: int, y: int) -> None:
+        """Move the mouse; y counts from the top of the screen."""
+        self._xdotool("mousemove", str(x), str(y))
+
+    def click(self, x: int, y: int) -> None:
+        """Click with the left button."""
+        self.move(x, y)
+        time.sleep(0.3)
+        self._xdotool("click", "1")
+        self.settle()
+
+    def drag(self, start: tuple[int, int], end: tuple[int, int]) -> None:
+        """Draw a stroke with the left button held down."""
+        self.move(*start)
+        time.sleep(0.3)
+        self._xdotool("mousedown", "1")
+        for step in range(1, 11):
+            self.move(*(round(a + (b - a) * step / 10) for a, b in zip(start, end, strict=True)))
+            time.sleep(0.05)
+        self._xdotool("mouseup", "1")
+        self.settle()
+
+    def press(self, keys: str) -> None:
+        """Press keys such as "Escape" or "ctrl+z" where the mouse is."""
+        self._xdotool("key", keys)
+        self.settle()
+
+    def press_button(self, operator: str, area: str) -> None:
+        """Click the button of an operator, such as "tempera.preview", wherever in an editor it is."""
+        self.click(*self.find(operator, area))
+
+    def find(self, operator: str, area: str) -> tuple[int, int]:
+        """Return where the button of an operator is: hover over the editor until Blender names it."""
+        left, top, right, bottom = map(int, self.run(BOUNDS.format(area=area)).split())
+        columns = [left + (right - left) * share // 12 for share in (6, 3, 9, 11)]
+        for x in columns:
+            for y in range(top + 6, bottom, 11):
+                self.move(x, y)
+                if operator in self.run(NAME_BUTTON.format(area=area)):
+                    return x, y
+        raise AssertionError(f"{area} shows no button of {operator}; see {self.picture('lost')}")
+
+    def picture(self, name: str) -> Path:
+        """Take a picture of the screen."""
+        path = self._pictures / f"{name}.png"
+        size = "x".join(map(str, SIZE))
+        grab = ["-f", "x11grab", "-video_size", size, "-i", self._screen.name, "-frames:v", "1"]
+        subprocess.run(["ffmpeg", "-loglevel", "error", "-y", *grab, str(path)], check=True)
+        return path
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+    def _xdotool(self, *arguments: str) -> None:
+        subprocess.run(["xdotool", *arguments], env=os.environ | {"DISPLAY": self._screen.name}, check=True)
+
+
+AREA = """
+window = bpy.context.window_manager.windows[0]
+area = next(area for area in window.screen.areas if area.type == "{area}")
+"""
+BOUNDS = AREA + """
+print(area.x, window.height - area.y - area.height, area.x + area.width, window.height - area.y)
+"""
+NAME_BUTTON = AREA + """
+bpy.context.window_manager.clipboard = ""
+for region in area.regions:
+    with bpy.context.temp_override(window=window, area=area, region=region):
+        if bpy.ops.ui.copy_python_command_button.poll():
+            bpy.ops.ui.copy_python_command_button()
+print(bpy.context.window_manager.clipboard)
+"""

@@ -1,0 +1,217 @@
+"""A session in the real Blender, by clicks and keys: a look, a run, second thoughts, paint, and what goes wrong.
+
+Run by ``make test-window``. BLENDER names the program where it is not on the PATH. Pictures of every state of the
+panels are left in ``build/window`` to be looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from real_window import Blender, Screen
+
+ROOT = Path(__file__).resolve().parents[2]
+PLACE = ROOT / "build" / "window"
+BLENDER = os.environ.get("BLENDER") or shutil.which("blender")
+MISSING = [name for name in ("Xvfb", "xdotool", "ffmpeg") if shutil.which(name) is None]
+NAME = "bl_ext.user_default.tempera"
+JOBS = "session.jobs"
+
+pytestmark = [
+    pytest.mark.skipif(not BLENDER, reason="No Blender: put it on the PATH, or name it with BLENDER=/path/to/blender."),
+    pytest.mark.skipif(bool(MISSING), reason=f"Not installed: {', '.join(MISSING)}."),
+]
+
+SCENE = """
+import importlib, sys
+package = importlib.import_module("{name}")
+session = importlib.import_module("{name}.operators.session").current()
+bpy.ops.tempera.build_demo()
+scene = bpy.context.window_manager.windows[0].scene
+scene.frame_end = {frames}
+scene.render.resolution_percentage = 25
+scene.cycles.samples = 1
+scene.frame_set(1)
+bpy.ops.wm.save_as_mainfile(filepath=r"{blend}")
+"""
+LAYOUT = """
+for panel in list(bpy.types.Panel.__subclasses__()):
+    if getattr(panel, "bl_context", "") == "render" and "TEMPERA" not in panel.__name__ and panel.is_registered:
+        bpy.utils.unregister_class(panel)
+bpy.context.preferences.view.render_display_type = "AREA"
+window = bpy.context.window_manager.windows[0]
+for area in list(window.screen.areas):
+    if area.type == "VIEW_3D":
+        area.type = "IMAGE_EDITOR"
+    elif area.type == "OUTLINER":
+        with bpy.context.temp_override(window=window, area=area):
+            bpy.ops.screen.area_close()
+next(area for area in window.screen.areas if area.type == "PROPERTIES").spaces[0].context = "RENDER"
+"""
+TICKS = """
+import time
+ticks = []
+kind = type(session)
+plain = kind.tick
+def timed(self):
+    began = time.perf_counter()
+    try:
+        return plain(self)
+    finally:
+        ticks.append(1000 * (time.perf_counter() - began))
+kind.tick = timed
+"""
+FRAMES = 6
+
+
+def command(*words: str) -> None:
+    """Run one of Blender's commands."""
+    environment = os.environ | {"BLENDER_USER_RESOURCES": str(PLACE / "settings")}
+    subprocess.run([str(BLENDER), "--command", "extension", *words], env=environment, check=True)
+
+
+@pytest.fixture(scope="module")
+def window() -> Iterator[Blender]:
+    """Blender with Tempera installed from its zip, and the demo shot open."""
+    shutil.rmtree(PLACE, ignore_errors=True)
+    PLACE.mkdir(parents=True)
+    command("build", "--source-dir", str(ROOT), "--output-dir", str(PLACE))
+    (package,) = PLACE.glob("*.zip")
+    command("validate", str(package))
+    command("install-file", "-r", "user_default", "--enable", str(package))
+    os.environ.setdefault("TEMPERA_WORKER_PYTHON", str(ROOT / ".venv-worker" / "bin" / "python"))
+    screen = Screen(PLACE / "screen.log")
+    blender = Blender(str(BLENDER), screen, PLACE, PLACE)
+    try:
+        blender.run(SCENE.format(name=NAME, blend=PLACE / "shot.blend", frames=FRAMES))
+        blender.run(LAYOUT)
+        blender.run(TICKS)
+        blender.settle()
+        yield blender
+    finally:
+        blender.close()
+        screen.close()
+
+
+def state(window: Blender) -> str:
+    return window.ask(f"{JOBS}[-1].state if {JOBS} else ''")
+
+
+def test_what_stands_in_the_way_is_told_with_the_button_that_mends_it(window: Blender) -> None:
+    window.picture("01-no-key")
+    x, y = window.find("tempera.stylize_render", "PROPERTIES")
+    window.click(x, y)
+    assert window.ask(f"len({JOBS})") == "0"
+    assert window.find("tempera.add_key", "PROPERTIES")
+    window.run("scene.tempera.method = 'framewise'; scene.tempera.diffusion.prompt = 'a fox on a path'")
+    window.run("scene.tempera.style = 'watercolour'; scene.tempera.diffusion.steps = 4")
+    window.settle()
+    window.picture("02-style")
+
+
+def test_a_frame_is_previewed_while_it_forms(window: Blender) -> None:
+    window.press_button("tempera.preview", "PROPERTIES")
+    window.picture("03-preview-waits")
+    window.until("session.preview.state in ('done', 'failed')")
+    assert window.ask("session.preview.message") == "" and window.ask("session.preview.state") == "done"
+    assert window.ask("[area.spaces[0].image.name for area in window.screen.areas if area.type == 'IMAGE_EDITOR']")
+    for look in ("RESULT", "WIPE", "BESIDE"):
+        window.run(f"bpy.context.window_manager.tempera.compare = '{look}'")
+        window.settle()
+        window.picture(f"04-preview-{look.lower()}")
+
+
+def test_escape_cancels_a_run_and_resume_ends_it(window: Blender) -> None:
+    window.run("scene.tempera.method = 'deflicker'")
+    window.settle()
+    window.press_button("tempera.stylize_render", "PROPERTIES")
+    window.until(f"{JOBS} and {JOBS}[-1].state == 'capturing'")
+    window.settle()
+    window.picture("05-capturing")
+    window.press("Escape")
+    window.until(f"not {JOBS}[-1].active")
+    assert state(window) == "cancelled"
+    window.picture("06-cancelled")
+    window.press_button("tempera.resume", "PROPERTIES")
+    window.until(f"not {JOBS}[-1].active")
+    assert state(window) == "done", window.ask(f"{JOBS}[-1].message")
+    window.until(f"{JOBS}[-1].strip is not None")
+    assert window.ask(f"len({JOBS}[-1].strip.elements)") == str(FRAMES)
+    window.settle()
+    window.picture("07-done")
+
+
+def test_undo_takes_the_strip_away_and_redo_brings_it_back(window: Blender) -> None:
+    window.press("ctrl+z")
+    window.until(f"{JOBS}[-1].strip is None")
+    window.press("ctrl+shift+z")
+    window.until(f"{JOBS}[-1].strip is not None")
+
+
+def test_paint_on_one_frame_is_carried_to_the_others(window: Blender) -> None:
+    before = window.ask(f"[path.stat().st_mtime_ns for path in {JOBS}[-1].frames]")
+    window.press_button("tempera.edit_frame", "PROPERTIES")
+    window.until("any('tempera' in image for image in bpy.data.images)")
+    window.settle()
+    window.picture("08-edit")
+    window.drag((500, 680), (760, 740))
+    window.picture("09-painted")
+    window.press_button("tempera.use_as_key", "IMAGE_EDITOR")
+    window.until(f"not {JOBS}[-1].active")
+    assert window.ask(f"[path.stat().st_mtime_ns for path in {JOBS}[-1].frames]") != before
+    assert window.ask(f"len({JOBS}[-1].files.retouches())") == "1"
+    window.picture("10-carried")
+
+
+def test_a_file_is_loaded_again_during_a_run(window: Blender) -> None:
+    window.run("bpy.ops.wm.save_mainfile()")
+    window.press_button("tempera.restyle", "PROPERTIES")
+    window.until(f"{JOBS}[-1].active")
+    window.run("bpy.ops.wm.revert_mainfile()")
+    window.run("scene = bpy.context.window_manager.windows[0].scene")
+    window.until(f"not {JOBS}[-1].active")
+    assert state(window) == "done"
+    window.until(f"{JOBS}[-1].strip is not None and len({JOBS}[-1].strip.elements) == {FRAMES}")
+
+
+def test_tempera_is_switched_off_during_a_run_and_on_again(window: Blender) -> None:
+    window.settle()
+    window.run("bpy.ops.tempera.rerun()")
+    window.until(f"{JOBS}[-1].active")
+    folder = Path(window.ask(f"{JOBS}[-1].folder"))
+    (PLACE / "ticks.json").write_text(window.ask("ticks"))
+    window.run(f"bpy.ops.preferences.addon_disable(module='{NAME}')")
+    assert json.loads((folder / "state.json").read_text())["state"] == "cancelled"
+    assert window.ask("hasattr(scene, 'tempera')") == "False"
+    window.picture("11-off")
+    window.run(f"bpy.ops.preferences.addon_enable(module='{NAME}')")
+    window.run(f"session = importlib.import_module('{NAME}.operators.session').current()")
+    window.settle()
+    window.picture("12-on-again")
+
+
+def test_the_sequencer_has_the_same_sections(window: Blender) -> None:
+    window.run(
+        "for area in window.screen.areas:\n"
+        "    if area.type == 'IMAGE_EDITOR':\n"
+        "        area.type = 'SEQUENCE_EDITOR'\n"
+        "        area.spaces[0].show_region_ui = True\n"
+    )
+    window.settle()
+    window.picture("13-sequencer")
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.5, 2.0])
+def test_panels_at_other_scales(window: Blender, scale: float) -> None:
+    window.run(f"bpy.context.preferences.view.ui_scale = {scale}")
+    for method in ("exemplar", "tokenflow"):
+        window.run(f"scene.tempera.method = '{method}'")
+        window.settle()
+        window.picture(f"14-{method}-{scale:g}x")
+    window.run("bpy.context.preferences.view.ui_scale = 1.0")
