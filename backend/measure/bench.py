@@ -17,6 +17,7 @@ from .bench_core import core_overhead
 from .bench_measure import synthetic_table
 from .bench_methods import exemplar_cost
 from .bench_motion import chained_matches, pair_time, synthetic_motion, warp_errors
+from .bench_ticks import tick_times
 from .bench_truth import ray_cast_truth
 from .rows import Rows
 
@@ -33,12 +34,12 @@ SYNTHETIC: dict[str, tuple[Callable[[], Rows], ...]] = {
 
 def bench(
     folder: Path, target: Path | None = None, quick: bool = False, shots: Path | None = None,
-    truth: Path | None = None,
+    truth: Path | None = None, ticks: Path | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Measure everything on the job in ``folder``, and, unless ``quick``, what takes long or needs no job.
 
     ``shots`` is a folder of captured shots on which to measure the diffusion methods too, ``truth`` one shot with its
-    ray-cast truth.
+    ray-cast truth, ``ticks`` the times of Blender's main thread at work.
     Returns ``{name: {"value", "unit", "bar", "holds"}}`` and writes that to ``target`` as JSON if one is given.
     UserError where the job or its shot cannot be read.
     """
@@ -55,6 +56,8 @@ def bench(
         found |= {f"motion: {name}": one for name, one in ray_cast_truth(truth).items()}
     if shots is not None:
         tables = importlib.import_module(".bench_diffusion", __package__).diffusion_tables(shots)
+    if ticks is not None:
+        found |= {f"blender: {name}": one for name, one in tick_times(ticks).items()}
         found |= {f"diffusion | {name}": one for name, one in tables.items()}
     rows = {name: dataclasses.asdict(one) for name, one in found.items()}
     if target is not None:
