@@ -11,15 +11,17 @@ import bpy
 
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import read_json, write_json
+from ..backend.bridge.settings import Settings
 from .render_tools import frame_size
 
 
 @dataclass(frozen=True)
 class Cost:
-    """How long a run will take and how much memory."""
+    """How long a run will take, how much memory, and how many network evaluations."""
 
     seconds: float
     gigabytes: float
+    evaluations: int
 
 
 class Costs:
@@ -29,28 +31,30 @@ class Costs:
         self._path = path
         self._reports: dict[str, Any] | None = None
 
-    def of(self, scene: bpy.types.Scene, frames: int, evaluations: int) -> Cost | None:
+    def of(self, scene: bpy.types.Scene, frames: int) -> Cost | None:
         """Return what ``frames`` at the scene's size take as its panel is set, None where no run here ever told.
 
-        Time grows with the pixels, and with the network evaluations where there are any, else with the frames.
+        All grows as the method expects its network evaluations to, or the frames where it has none; time grows with
+        the pixels too.
         """
         wanted = scene.tempera
-        model = wanted.diffusion.model if "model" in wanted.homes else ""
-        report = self._known.get(_kind(wanted.method, model))
+        report = self._known.get(_kind(wanted.settings()))
         if report is None:
             return None
         width, height = frame_size(scene)
         pixels = width * height / (report["size"][0] * report["size"][1])
-        share = evaluations / report["evaluations"] if report["evaluations"] else frames / report["made"]
-        return Cost(report["seconds"] * share * pixels, report["memory"] / 2**30)
+        share = (wanted.evaluations(frames) or frames) / (report["expected"] or report["made"])
+        evaluations = round(report["evaluations"] * share)
+        return Cost(report["seconds"] * share * pixels, report["memory"] / 2**30, evaluations)
 
-    def learn(self, method: str, model: str, report: dict[str, Any]) -> None:
+    def learn(self, run: Settings, report: dict[str, Any]) -> None:
         """Take the ``report`` of a run that ended; one that made nothing teaches nothing."""
         with contextlib.suppress(KeyError):
             learnt = {name: report[name] for name in ("seconds", "evaluations", "size", "memory")}
             learnt["made"] = report["frames_made_in_this_run"]
+            learnt["expected"] = run.chosen.evaluations(learnt["made"])
             if learnt["made"]:
-                self._known[_kind(method, model)] = learnt
+                self._known[_kind(run)] = learnt
                 with contextlib.suppress(UserError):  # known in this session all the same
                     write_json(self._path, self._known)
 
@@ -63,5 +67,5 @@ class Costs:
         return self._reports
 
 
-def _kind(method: str, model: str) -> str:
-    return f"{method} {model}"
+def _kind(run: Settings) -> str:
+    return f"{run.method} {getattr(run.chosen, 'model', '')}"

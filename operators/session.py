@@ -186,9 +186,8 @@ class Session:
         if job not in self.jobs:
             return
         self.thumbnails.take(job)
-        run = job.files.settings
         if job.state == event.state == "done":
-            self.costs.learn(run.method, getattr(run.chosen, "model", ""), answers.report(job.files))
+            self.costs.learn(job.files.settings, answers.report(job.files))
 
     def _run_next(self) -> None:
         job = next((job for job in self._all if job.state == "ready" or job.question is not None), None)

@@ -192,13 +192,13 @@ def draw_preview(layout: bpy.types.UILayout) -> None:
 
 def cost_lines(scene: bpy.types.Scene, frames: int) -> list[str]:
     """Return what a run of ``frames`` takes: frames and network evaluations, then time and memory where known."""
-    evaluations = scene.tempera.evaluations(frames)
+    cost = session.current().costs.of(scene, frames)
+    evaluations = cost.evaluations if cost else scene.tempera.evaluations(frames)
     lines = [rpt_("{frames:,} frames").format(frames=frames)]
     if evaluations:
         lines = [
             rpt_("{frames:,} frames, {evaluations:,} evaluations").format(frames=frames, evaluations=evaluations)
         ]
-    cost = session.current().costs.of(scene, frames, evaluations)
     if cost is None:
         lines.append(rpt_("Time: known after the first run here"))
     else:
