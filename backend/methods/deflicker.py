@@ -20,6 +20,7 @@ from ..shot.shot import Shot, frame_file
 from . import FrameDone, Step
 from .motion import motion_of
 from .smoothing import Run, smoother
+from .strokes import Sights
 from .surfaces import Surfaces
 from .windows import takes
 
@@ -36,12 +37,11 @@ def deflicker(
     """
     chosen = settings.deflicker
     run: Run = stylized(Path(chosen.stylized), shot) if chosen.stylized else shot.beauty
-    source = shot.beauty if chosen.stylized else None
-    surfaces = Surfaces(shot, motion_of(shot, chosen.motion))
+    sights = Sights(Surfaces(shot, motion_of(shot, chosen.motion)), shot.beauty if chosen.stylized else None)
     todo = [take for take in takes(shot.frames, shot.info.cuts) if set(take) & set(wanted)]
     done, total = 0, 2 * sum(map(len, todo))
     for take in todo:
-        smooth = smoother(run, source, take, surfaces, chosen, settings.seed)
+        smooth = smoother(run, take, sights, chosen, settings.seed)
         for number, frame in enumerate(smooth.look(), done + 1):
             yield Step(number, total, f"looking at frame {frame}")
         done += len(take)

@@ -32,6 +32,7 @@ from .conditions import Conditions, prepared
 from .motion import motion_of
 from .noise import ShotNoise
 from .smoothing import Run, Smoother, SteadyControls, smoother
+from .strokes import Sights
 from .surfaces import Surfaces
 from .windows import takes
 
@@ -66,7 +67,7 @@ class _Studio:
     def __init__(self, shot: Shot, model: Model, settings: Settings, frames: int) -> None:
         self._shot, self._model, self._seed, self._chosen = shot, model, settings.seed, settings.diffsynth
         motion = motion_of(shot, self._chosen.motion)
-        self._surfaces = Surfaces(shot, motion)
+        self._sights = Sights(Surfaces(shot, motion), shot.beauty)
         self._conditions = Conditions(shot, model, settings, partial(SteadyControls, motion=motion))
         anchored = "anchored" if shot.has_data else "shared"
         noise = anchored if self._chosen.noise == "auto" else self._chosen.noise
@@ -153,7 +154,7 @@ class _Studio:
     def _smoother(self, decoded: Tensor, take: Sequence[int]) -> Smoother:
         places = {frame: row for row, frame in enumerate(take)}
         run: Run = lambda frame: self._picture(decoded[places[frame]])  # noqa: E731
-        return smoother(run, self._shot.beauty, take, self._surfaces, self._chosen, self._seed)
+        return smoother(run, take, self._sights, self._chosen, self._seed)
 
     def _look(self, smooth: Smoother, take: Sequence[int]) -> Iterator[Step]:
         """Let a smoother look at a take, which counts as one piece of work a frame."""

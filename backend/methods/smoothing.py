@@ -9,15 +9,16 @@ import numpy as np
 
 from ..bridge.settings.deflicker import BlendSettings
 from ..motion.correspondence import Motion
+from ..motion.estimate import EstimatedMotion
 from ..motion.warp import warp
 from ..patches.blending import Remap, WindowBlend
 from ..patches.patchmatch import GUIDES, Exemplar, matched, vote
 from ..shot.controls import ControlMaps
 from ..shot.shot import Shot
-from .strokes import Strokes
-from .surfaces import Surfaces
+from .strokes import Sights, Strokes
 
 GUIDE_WEIGHT = 100.0  # of the source's colours beside the style's coherence, when patches are matched: the paper's
+DRIFTED = 12  # frames, beyond which estimated motion is not followed
 CONTROL_WINDOW = 2  # frames before and after, over which control images are steadied
 
 Run = Callable[[int], np.ndarray]
@@ -34,18 +35,18 @@ class Smoother(Protocol):
         """Return ``frame`` as it agrees with the others, ``(H, W, 3)`` float32 in [0, 1]."""
 
 
-def smoother(
-    run: Run, source: Run | None, frames: Sequence[int], surfaces: Surfaces, chosen: BlendSettings, seed: int
-) -> Smoother:
+def smoother(run: Run, frames: Sequence[int], sights: Sights, chosen: BlendSettings, seed: int) -> Smoother:
     """Return what makes the pictures ``run`` of the ``frames`` of a take agree, as the settings say.
 
-    ``source`` are the frames that the pictures were painted over, None where they are all there is; ``surfaces`` what
-    they show, and how it moves. ``seed`` is for the search of patches.
+    ``sights`` tell how the shot's frames see each other; ``seed`` is for the search of patches.
     """
+    motion, source = sights.surfaces.motion, sights.source
     if chosen.blend == "strokes":
-        return Strokes(run, source, frames, surfaces, chosen.window)
+        # What is estimated over many frames has drifted: a stroke would slide off what it was painted on.
+        most = DRIFTED if isinstance(motion, EstimatedMotion) else chosen.window
+        return Strokes(run, frames, sights, min(chosen.window, most))
     patches = chosen.blend == "patches"
-    remap = patch_remap(run, source or run, frames, seed) if patches else motion_remap(surfaces.motion, frames)
+    remap = patch_remap(run, source or run, frames, seed) if patches else motion_remap(motion, frames)
     return Mean(run, frames, remap, chosen.window)
 
 

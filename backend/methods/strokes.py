@@ -17,14 +17,14 @@ from ..motion.cache import Cache
 from ..motion.cells import at_cells
 from ..motion.warp import gather, warp
 from ..patches.blending import sampling
-from ..patches.statistics import blend, contrast_ratio, follow_light, local_mean
+from ..patches.statistics import blend, contrast_ratio, light_change, local_mean, relit
 from ..patches.tone import CELL, cells, passed_on, steadied, tone_difference, with_tone
 from .surfaces import Surfaces
 
 KEPT = 512 << 20  # bytes of pictures kept
 REGION = 1 / 16  # of the picture's width: the finest flicker of tone that is taken out
 SHADE = 1 / 128  # the finest light and shade that is followed
-FADE = 1 / 256  # over which a frame fades out at the border of what it shows
+FADE = 1 / 128  # over which a frame fades out at the border of what it shows
 BLIND = 8  # frames over which tone is steadied where no source tells flicker from light
 SUDDEN = 0.2  # change of tone from one frame to the next, as a logarithm, from which it is light and not flicker
 KNOWN = 0.3  # share of a region that must show in both of two frames, or their tones are compared with less weight
@@ -32,7 +32,7 @@ STRETCH = 0.35, 0.6  # a surface that was seen this much smaller is taken from e
 DISAGREEMENT = 0.08  # difference of light and shade at which a frame counts e times less
 STRAY = 1.5  # px beside an outline where a picture mixes two surfaces
 LEVELS = 3  # of frames that surfaces are gathered from, each between those before
-ENOUGH = 0.005  # of a frame, that may be left to the frame itself without asking others
+ENOUGH = 0.01  # of a frame, that may be left to the frame itself without asking others
 DETAIL = 4.0  # px, across which strokes are told from what they cover
 
 
@@ -54,18 +54,17 @@ class _Step:
 
 
 class Strokes:
-    """The pictures ``run`` of a take's ``frames``, painted over ``source`` if that is known, made to agree.
+    """The pictures ``run`` of a take's ``frames`` made to agree, by how they see each other.
 
     A surface keeps its strokes over ``window`` frames before and after the one that they are from.
     """
 
     def __init__(
-        self, run: Callable[[int], np.ndarray], source: Callable[[int], np.ndarray] | None, frames: Sequence[int],
-        surfaces: Surfaces, window: int,
+        self, run: Callable[[int], np.ndarray], frames: Sequence[int], sights: Sights, window: int
     ) -> None:
-        self._run, self._source, self._frames = run, source, tuple(frames)
-        self._surfaces, self._motion = surfaces, surfaces.motion
-        reach = window if source else min(window, BLIND)
+        self._run, self._frames, self._sights = run, tuple(frames), sights
+        self._source, self._motion = sights.source, sights.surfaces.motion
+        reach = window if self._source else min(window, BLIND)
         self._fading = reach / (reach + 2)  # the exponential weights whose mean distance is that of a window's
         self._shifts: dict[int, np.ndarray] = {}
         self._steady: Cache[int, np.ndarray] = Cache(KEPT, self._steadied)
@@ -140,23 +139,53 @@ class Strokes:
 
     def _view(self, reference: int, frame: int) -> tuple[np.ndarray, np.ndarray]:
         """Return what ``frame`` shows with the strokes of ``reference``, and how far that holds, ``(H, W)``."""
-        found = self._motion.pair(frame, reference)
         strokes = self._steady.get(reference)
         if reference == frame:
             return strokes, np.ones(strokes.shape[:2], np.float32)
-        smaller, larger = sampling(found.flow)
-        seen = self._surfaces.sees(reference, frame, STRAY)
-        weight = faded_in(seen, smaller, self._pixels(FADE))
-        image = gather(strokes, found.flow, np.sqrt(smaller * larger) * (weight > 0))
-        if self._source:
-            then, now = warp(self._source(reference), found.flow), self._source(frame)
-            image = follow_light(image, now, then, weight, radius=self._pixels(SHADE), contrast=self._contrast)
-            return image, weight
+        sight = self._sights.get((reference, frame))
+        image = gather(strokes, self._motion.pair(frame, reference).flow, sight.scale)
+        if sight.light is not None:
+            return relit(image, sight.light, self._contrast), sight.weight
         now = self._steady.get(frame)
-        difference, _ = tone_difference(image, now, weight, self._pixels(REGION))
+        difference, _ = tone_difference(image, now, sight.weight, self._pixels(REGION))
         image = with_tone(image, -difference)
-        miss = local_mean((image - now).mean(-1), self._pixels(SHADE), weight)
-        return image, weight * np.exp(-((miss / DISAGREEMENT) ** 2))
+        miss = local_mean((image - now).mean(-1), self._pixels(SHADE), sight.weight)
+        return image, sight.weight * np.exp(-((miss / DISAGREEMENT) ** 2))
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How a frame sees another, whatever is painted on it: ``(H, W)`` float32 each.
+
+    ``weight`` how far what it shows is seen there, and well; ``scale`` how much smaller it is here; ``light`` how much
+    lighter, as a logarithm, where the source tells.
+    """
+
+    weight: np.ndarray
+    scale: np.ndarray
+    light: np.ndarray | None
+
+
+class Sights(Cache[tuple[int, int], Sight]):
+    """How the frames of a shot see each other, by (other, frame): kept, since frames are deflickered more than once.
+
+    ``source`` are the frames that the pictures were painted over, None where they are all there is.
+    """
+
+    def __init__(self, surfaces: Surfaces, source: Callable[[int], np.ndarray] | None) -> None:
+        super().__init__(KEPT, self._look)
+        self.surfaces, self.source = surfaces, source
+
+    def _look(self, pair: tuple[int, int]) -> Sight:
+        other, frame = pair
+        flow, width = self.surfaces.motion.pair(frame, other).flow, self.surfaces.shot.width
+        smaller, larger = sampling(flow)
+        weight = faded_in(self.surfaces.sees(other, frame, STRAY), smaller, max(FADE * width, 1.5))
+        scale = (np.sqrt(smaller * larger) * (weight > 0)).astype(np.float32)
+        if self.source is None:
+            return Sight(weight, scale, None)
+        now, then = self.source(frame), warp(self.source(other), flow)
+        return Sight(weight, scale, light_change(now, then, weight, max(SHADE * width, 1.5)).astype(np.float32))
 
 
 def references(frames: Sequence[int], window: int, level: int) -> tuple[int, ...]:

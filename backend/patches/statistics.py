@@ -85,12 +85,24 @@ def follow_light(
 ) -> np.ndarray:
     """Return ``image``, painted under the light of ``then``, as it would look under the light of ``now``.
 
-    All are ``(H, W, 3)`` in [0, 1]; ``then`` is the source frame of the painting, carried to the frame ``now`` like
-    the painting itself, so that the ratio of their local means (σ = ``radius`` px, where ``weight`` ``(H, W)`` is above
-    0) is that of the light alone, to the power ``contrast``: shadows move on and brush strokes stay. A change of less
-    than ``NOISE`` is taken for the render's noise, and larger ones count by what they exceed it.
+    All are ``(H, W, 3)`` in [0, 1]; for the rest see :func:`light_change`. The light changes to the power ``contrast``:
+    shadows move on and brush strokes stay.
+    """
+    return relit(image, light_change(now, then, weight, radius), contrast)
+
+
+def light_change(now: np.ndarray, then: np.ndarray, weight: np.ndarray, radius: float) -> np.ndarray:
+    """Return by how much there is more light in ``now`` than in ``then``, ``(H, W)``, as a logarithm.
+
+    ``then`` is the source frame of a painting, carried to the frame ``now`` like the painting itself, so that the ratio
+    of their local means (σ = ``radius`` px, where ``weight`` ``(H, W)`` is above 0) is that of the light alone. A
+    change of less than ``NOISE`` is taken for the render's noise, and larger ones count by what they exceed it.
     """
     change = [np.log(local_mean(frame @ LUMA, radius, weight) + BLACK) for frame in (now, then)]
     shift = np.clip(change[0] - change[1], -MAX_LIGHT, MAX_LIGHT)
-    shift = np.sign(shift) * np.maximum(np.abs(shift) - NOISE, 0) * (weight > 0)
-    return np.clip(image * np.exp(np.float32(contrast) * shift)[..., None], 0, 1)
+    return np.sign(shift) * np.maximum(np.abs(shift) - NOISE, 0) * (weight > 0)
+
+
+def relit(image: np.ndarray, change: np.ndarray, contrast: float = 1.0) -> np.ndarray:
+    """Return ``image`` ``(H, W, 3)`` in [0, 1] under light that changed by ``change``, to the power ``contrast``."""
+    return np.clip(image * np.exp(np.float32(contrast) * change)[..., None], 0, 1)

@@ -16,7 +16,7 @@ from backend.bridge.settings.deflicker import BlendSettings
 from backend.methods import FrameDone, Step
 from backend.methods.deflicker import deflicker
 from backend.methods.smoothing import Run, smoother
-from backend.methods.strokes import nearest, references
+from backend.methods.strokes import Sights, nearest, references
 from backend.methods.surfaces import Surfaces
 from backend.motion.warp import warp
 from backend.shot.pictures import encode_png
@@ -28,7 +28,7 @@ SIZE = (128, 72)
 
 
 def smoothed(shot: LayeredShot, run: Run, source: Run | None, **settings: object) -> dict[int, np.ndarray]:
-    smooth = smoother(run, source, shot.frames, Surfaces(shot, shot.motion), BlendSettings(**settings), 0)
+    smooth = smoother(run, shot.frames, Sights(Surfaces(shot, shot.motion), source), BlendSettings(**settings), 0)
     assert list(smooth.look()) in ([], list(shot.frames[1:]))
     return {frame: smooth.paint(frame) for frame in shot.frames}
 
