@@ -28,6 +28,7 @@ from .reporting import attempt
 
 INSTALLER = "backend.bridge.install"
 LOOK_SECONDS = 60.0
+AUTOMATIC = "auto"  # the choice before the machine was looked at
 
 
 class Setup:
@@ -82,7 +83,7 @@ def make_plan(accelerator: str = "") -> Plan:
     wheelhouse = Path(bpy.path.abspath(chosen.wheelhouse)) if chosen.wheelhouse else None
     if wheelhouse is not None and not wheelhouse.is_dir():
         raise UserError(f"There is no wheelhouse {wheelhouse}. Choose another folder, or leave it empty.")
-    known = accelerator or str(marker(environment_in(backend_folder())).get("accelerator", ""))
+    known = accelerator.removeprefix(AUTOMATIC) or str(marker(environment_in(backend_folder())).get("accelerator", ""))
     return Plan(backend_folder(), known, wheelhouse, bool(bpy.app.online_access))
 
 
@@ -104,7 +105,7 @@ def _choices(_operator: bpy.types.Operator, _context: bpy.types.Context) -> list
     _items[:] = [
         (choice["name"], f"{choice['label']}, {choice['size'] / 1e9:.1f} GB", choice["problem"])
         for choice in offered
-    ] or [("", "Automatic", "What fits this machine best")]
+    ] or [(AUTOMATIC, "Automatic", "What fits this machine best")]
     return _items
 
 
