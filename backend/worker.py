@@ -93,19 +93,22 @@ def preview(request: messages.Preview, emit: Emit, cancelled: Callable[[], bool]
                 emit(messages.Picture(str(job.folder), str(job.preview_picture)))
 
         show(frames[0], pictures[frames[0]])
-        model = _model(job)
-        if model is not None:
-            forming = importlib.import_module(".methods.forming", __package__)
-            forming.Forming(model, (shot.height, shot.width), show)
-        for step in _method(job, shot, model, frames):
-            if isinstance(step, FrameDone):
-                write_file(job.frame_path(step.frame), encode_png(step.image, shot.alpha(step.frame)))
-                show(step.frame, step.image)
-            else:
-                emit(messages.Progress(str(job.folder), step.done, step.total, step.note))
-            if cancelled():
-                return State("cancelled")
-        return State("done")
+
+        def form(model: Any) -> State:
+            if model is not None:
+                forming = importlib.import_module(".methods.forming", __package__)
+                forming.Forming(model, (shot.height, shot.width), show)
+            for step in _method(job, shot, model, frames):
+                if isinstance(step, FrameDone):
+                    write_file(job.frame_path(step.frame), encode_png(step.image, shot.alpha(step.frame)))
+                    show(step.frame, step.image)
+                else:
+                    emit(messages.Progress(str(job.folder), step.done, step.total, step.note))
+                if cancelled():
+                    return State("cancelled")
+            return State("done")
+
+        return _with_model(job, shot, form)
 
     return _attempt(Path(request.job), emit, paint)
 
@@ -190,9 +193,7 @@ def _work(job: Job, emit: Emit, cancelled: Callable[[], bool]) -> State:
     def paint(model: Any) -> State:
         return _paint(job, shot, model, emit, cancelled)
 
-    if not hasattr(job.settings.chosen, "model"):
-        return paint(None)
-    return importlib.import_module(".diffusion.fitting", __package__).fit(job, shot.info.size, paint)
+    return _with_model(job, shot, paint)
 
 
 def _paint(job: Job, shot: Shot, model: Any, emit: Emit, cancelled: Callable[[], bool]) -> State:
@@ -220,11 +221,11 @@ def _stopped(job: Job, shot: Shot) -> State:
     return State("cancelled", f"Stopped with {len(job.finished())} of {len(shot.frames)} frames finished.")
 
 
-def _model(job: Job) -> Any:
-    """Return the model that the job's method runs, None where it runs none."""
+def _with_model(job: Job, shot: Shot, run: Callable[[Any], State]) -> State:
+    """Return what ``run`` comes to with the model that the job's method runs, None where it runs none."""
     if not hasattr(job.settings.chosen, "model"):
-        return None
-    return importlib.import_module(".diffusion.model", __package__).load_model(job.settings.chosen)
+        return run(None)
+    return importlib.import_module(".diffusion.fitting", __package__).fit(job, shot.info.size, run)
 
 
 def _method(job: Job, shot: Shot, model: Any, wanted: list[int]) -> Iterator[Step | FrameDone]:

@@ -22,6 +22,7 @@ PLACES = {
     "controlnet": ("controlnet", "controlnet_2"),
     "lora": ("lora", "lora_2", "lora_3"),
     "style": ("style_adapter",),
+    "preview": ("tiny_autoencoder",),
 }
 
 

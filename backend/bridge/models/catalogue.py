@@ -103,11 +103,11 @@ CATALOGUE = (
     ),
     Entry(
         "taesd", "Tiny Autoencoder for 1.5", "preview", "sd", "madebyollin/taesd", _CONTROL, 9_800_000, MIT, MIT,
-        "Previews in an instant",
+        "Sharper fusion of synchronized frames for little time",
     ),
     Entry(
         "taesdxl", "Tiny Autoencoder for XL", "preview", "sdxl", "madebyollin/taesdxl", _CONTROL, 9_800_000, MIT, MIT,
-        "Previews in an instant",
+        "Sharper fusion of synchronized frames for little time",
     ),
     Entry(
         "style-sd", "IP-Adapter for 1.5", "style", "sd", "h94/IP-Adapter",
