@@ -10,6 +10,7 @@ import copy
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -94,7 +95,7 @@ class Sampler:
         self._scales = [_coefficients(scheduler, first + k) for k in range(len(self))]
         self._renoise = _renoise(scheduler, len(self))
         self._kind = scheduler.config.get("prediction_type", "flow_prediction")
-        self._clean: Tensor | None = None
+        self._source: Callable[[int], Tensor] | None = None
         self._noise: Noise | None = None
 
     def __len__(self) -> int:
@@ -110,8 +111,16 @@ class Sampler:
 
     def start(self, z: Tensor, noise: Noise) -> Tensor:
         """Return the state of the first step, for clean latents ``z`` (N, C, h, w); ``z`` itself where no step runs."""
-        self._clean, self._noise = z, noise
-        return self._noised(z, 0)
+        self._source, self._noise = partial(self._noised, z), noise
+        return self._source(0)
+
+    def follow(self, z: Tensor, states: Callable[[int], Tensor]) -> Tensor:
+        """Return the state of the first step of ``states``, of clean latents ``z`` that were traced back to noise.
+
+        ``states(step)`` (N, C, h, w) is known of every step: what has to wait is it, not ``z`` under noise.
+        """
+        self._source = lambda step: states(step) if step < len(self) else z
+        return self._source(0)
 
     def input(self, x: Tensor, step: int) -> Tensor:
         """Return ``x`` as the network wants it (sigma schedulers scale it)."""
@@ -172,13 +181,13 @@ class Sampler:
         return following + weight * (self._noise_at(step + 1).to(x) - drawn)
 
     def _hold(self, x: Tensor, step: int) -> Tensor:
-        """Keep what has its turn after ``step`` at its own noised picture, cells that are shared by their shares."""
+        """Keep what has its turn after ``step`` as its source is there, cells that are shared by their shares."""
         waiting = [[share for wait, share in parts if wait >= step] for parts in self._waits]
-        if self._clean is None or not any(waiting):
+        if self._source is None or not any(waiting):
             return x
         nothing = torch.zeros(x.shape[-2:])
         held = torch.stack([sum(shares, nothing) for shares in waiting]).unsqueeze(1).to(x)
-        return torch.lerp(x, self._noised(self._clean, step), held)
+        return torch.lerp(x, self._source(step).to(x), held)
 
     def _noised(self, z: Tensor, step: int) -> Tensor:
         if step == len(self):

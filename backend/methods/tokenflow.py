@@ -125,7 +125,7 @@ class Run:
             kept = Trajectory(folder / "trajectory.npy", self._sampler.timesteps.tolist(), z.shape)
             for frame in trace_back(model, conditions, frames, z, levels, kept):
                 yield self._told([frame], "tracing back")
-            self._x, states = kept.at(0), kept.at
+            self._x, states = self._sampler.follow(z, kept.at), kept.at
         else:
             noise = self._noise(z)
             self._x, states = self._sampler.start(z, noise), noised(self._sampler, z, noise)

@@ -167,6 +167,21 @@ def test_parts_of_a_frame_wait_for_their_turn(z: Tensor) -> None:
     assert (high - low).abs().max() > 1e-2
 
 
+def test_what_waits_follows_its_source_where_that_is_known(z: Tensor) -> None:
+    states = torch.randn(8, *z.shape, generator=torch.Generator().manual_seed(7))
+    right = torch.zeros(SHAPE[1:])
+    right[:, 4:] = 1.0
+    sampler = Sampler(SCHEDULERS["ddim"]("epsilon"), 10, [0.8, [(0.4, 1 - right), (0.0, right)]])
+    x = sampler.follow(z, lambda step: states[step])
+    assert torch.equal(x, states[0])
+    for step in range(len(sampler)):
+        x = sampler.advance(x, sampler.predict(network(sampler, x, step), x, step), step)
+        source = states[step + 1] if step + 1 < len(sampler) else z
+        assert torch.equal(x[1, ..., 4:], source[1, ..., 4:])
+        assert torch.equal(x[1, ..., :4], source[1, ..., :4]) == (step + 1 <= 4)
+        assert not torch.equal(x[0], source[0])
+
+
 def test_a_run_may_begin_before_its_frames_do(z: Tensor) -> None:
     alone = run(Sampler(SCHEDULERS["ddim"]("epsilon"), 10, 0.3), z)
     early = Sampler(SCHEDULERS["ddim"]("epsilon"), 10, 0.3, begin=0.7)
