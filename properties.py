@@ -262,6 +262,13 @@ class TEMPERA_PG_listed(bpy.types.PropertyGroup):
     folder: StringProperty(name="Folder", description="The job's folder", subtype="DIR_PATH")
 
 
+COMPARE = (
+    ("RESULT", "Result", "The preview alone"),
+    ("WIPE", "Wipe", "The source to the left of a border, the preview to the right"),
+    ("BESIDE", "Beside", "The source beside the preview, or above it where it is wider than high"),
+)
+
+
 def _look_at_preview(_window: Any, context: bpy.types.Context) -> None:
     for window in context.window_manager.windows:
         for area in window.screen.areas:
@@ -277,11 +284,7 @@ class TEMPERA_PG_window(bpy.types.PropertyGroup):
     compare: EnumProperty(
         name="Compare",
         description="How the preview is shown with its source in the Image Editor",
-        items=(
-            ("RESULT", "Result", "The preview alone"),
-            ("WIPE", "Wipe", "The source to the left of a border, the preview to the right"),
-            ("BESIDE", "Beside", "The source beside the preview, or above it where it is wider than high"),
-        ),
+        items=COMPARE,
         default="RESULT",
         update=_look_at_preview,
         options=set(),

@@ -8,18 +8,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import bpy
-from bpy.props import BoolProperty
+from bpy.props import BoolProperty, EnumProperty
 
 from ..backend.bridge import messages
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from ..backend.bridge.settings import Settings
+from ..properties import COMPARE
 from . import session
 from .job import Job, Keeper
 from .over_time import as_set
 from .stylize import StartsJobs, check, frames_of, origin_of
 from .versions import Strip, handles, selected_strips, sequencer_scene
 
+FILLED = 0.92  # of an Image Editor by the preview
 PICTURE, SOURCE = "Tempera Preview", "Tempera Source"  # names of the images
 
 
@@ -108,8 +110,28 @@ def show_in_editor(image: bpy.types.Image) -> None:
     free = [area for area in editors if area.spaces[0].image is None or area.spaces[0].image.type == "RENDER_RESULT"]
     if not any(area.spaces[0].image == image for area in editors) and (free or editors):
         (free or editors)[0].spaces[0].image = image
+        fit_views()
     for area in editors:
         area.tag_redraw()
+
+
+def fit_views() -> None:
+    """Let the preview fill the Image Editors that show it, with room for the source where that lies beside it."""
+    beside = bpy.context.window_manager.tempera.compare == "BESIDE"
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            image = area.spaces[0].image if area.ui_type == "IMAGE_EDITOR" else None
+            region = next((region for region in area.regions if region.type == "WINDOW"), None)
+            if image is None or image.name != PICTURE or region is None or not all(image.size):
+                continue
+            with bpy.context.temp_override(window=window, area=area, region=region):
+                across, up = (have / need for have, need in zip((region.width, region.height), image.size, strict=True))
+                if beside and image.size[0] > image.size[1]:
+                    up /= 3  # as much room below as the source takes above, since the view stays centred
+                elif beside:
+                    across /= 3
+                bpy.ops.image.view_all(fit_view=True)
+                bpy.ops.image.view_zoom_ratio(ratio=FILLED * min(across, up))
 
 
 def image_editors() -> list[bpy.types.Area]:
@@ -160,6 +182,27 @@ class TEMPERA_OT_preview(StartsJobs, bpy.types.Operator):
         return [started]
 
 
+class TEMPERA_OT_compare(bpy.types.Operator):
+    """Choose how the preview is held against its source."""
+
+    bl_idname = "tempera.compare"
+    bl_label = "Compare"
+    bl_description = "Show the preview alone, wiped against its source, or beside it, in the Image Editor"
+
+    look: EnumProperty(
+        name="Look",
+        description="How the preview is shown with its source",
+        items=COMPARE,
+        options={"SKIP_SAVE"},
+    )
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Look at it so."""
+        context.window_manager.tempera.compare = self.look
+        fit_views()
+        return {"FINISHED"}
+
+
 def find_source(context: bpy.types.Context) -> tuple[bpy.types.Scene | Strip | None, bpy.types.Scene]:
     """Return what the editor under the mouse would stylize, and its scene.
 
@@ -173,4 +216,4 @@ def find_source(context: bpy.types.Context) -> tuple[bpy.types.Scene | Strip | N
     return next(iter([*here, *chosen]), None), scene
 
 
-classes = (TEMPERA_OT_preview,)
+classes = (TEMPERA_OT_preview, TEMPERA_OT_compare)

@@ -44,6 +44,8 @@ def test_the_frame_at_the_playhead_is_captured_and_painted_as_the_run_will(
     np.testing.assert_allclose(image_pixels("Tempera Preview")[..., :3] * 255, shown, atol=0.01)
     source = read_png(preview.files.shot_folder / "beauty" / "000003.png")[..., :3]
     np.testing.assert_allclose(image_pixels("Tempera Source")[..., :3] * 255, source, atol=0.01)
+    assert bpy.ops.tempera.compare(look="WIPE") == {"FINISHED"}
+    assert bpy.context.window_manager.tempera.compare == "WIPE"
     assert session(extension).jobs == [] and len(bpy.context.window_manager.tempera.jobs) == 0
 
 

@@ -122,7 +122,7 @@ def test_a_frame_is_previewed_while_it_forms(window: Blender) -> None:
     assert window.ask("session.preview.message") == "" and window.ask("session.preview.state") == "done"
     assert window.ask("[area.spaces[0].image.name for area in window.screen.areas if area.type == 'IMAGE_EDITOR']")
     for look in ("RESULT", "WIPE", "BESIDE"):
-        window.run(f"bpy.context.window_manager.tempera.compare = '{look}'")
+        window.run(f"bpy.ops.tempera.compare(look='{look}')")
         window.settle()
         window.picture(f"04-preview-{look.lower()}")
 
