@@ -23,6 +23,7 @@ from .bridge.errors import UserError
 from .bridge.job import Job, State, write_file, write_json
 from .bridge.messages import PROTOCOL, Message, Work
 from .methods import FrameDone, Step
+from .shot.exr import write_picture as write_exr
 from .shot.pictures import encode_png, read_picture
 from .shot.shot import Shot
 
@@ -145,6 +146,8 @@ def _repaint(job: Job, shot: Shot, frame: int, paint: list[Any], emit: Emit) -> 
         kept.parent.mkdir(exist_ok=True)
         if not kept.is_file():
             write_file(kept, present)
+        if job.settings.exr:
+            write_exr(job.exr_path(frame), image, alpha)
         write_file(path, content)
         emit(messages.Frame(str(job.folder), frame, str(path)))
 
@@ -203,6 +206,8 @@ def _paint(job: Job, shot: Shot, model: Any, emit: Emit, cancelled: Callable[[],
     started = time.monotonic()
     for step in _method(job, shot, model, wanted):
         if isinstance(step, FrameDone):
+            if job.settings.exr:
+                write_exr(job.exr_path(step.frame), step.image, shot.alpha(step.frame))
             path = job.frame_path(step.frame)
             write_file(path, encode_png(step.image, shot.alpha(step.frame)))
             emit(messages.Frame(str(job.folder), step.frame, str(path)))

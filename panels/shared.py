@@ -9,7 +9,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 from ..backend.bridge import settings
 from ..operators import session
 from ..operators.session import Job
-from ..properties import Problem
+from ..properties import COMPARE, Problem
 from . import jobs, objects
 from .text import draw_text, duration, fits
 
@@ -158,6 +158,7 @@ def draw_output(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
     """Draw where jobs go, and whether their frames can be see-through."""
     layout.prop(scene.tempera, "folder", placeholder="Beside the File")
     layout.prop(scene.render, "film_transparent", text="Keep Alpha")
+    layout.prop(scene.tempera, "exr")
 
 
 def draw_run(layout: bpy.types.UILayout, scene: bpy.types.Scene, source: Source) -> None:
@@ -185,7 +186,9 @@ def draw_preview(layout: bpy.types.UILayout) -> None:
         draw_text(layout, preview.message, "ERROR")
     else:
         layout.label(text=rpt_("Previewed in {time}").format(time=duration(preview.elapsed)), translate=False)
-    layout.row().prop(window, "compare", expand=True)
+    row = layout.row(align=True)
+    for look, label, _ in COMPARE:
+        row.operator("tempera.compare", text=label, depress=window.compare == look).look = look
     if window.compare == "WIPE":
         layout.prop(window, "wipe", slider=True)
 

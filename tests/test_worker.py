@@ -335,3 +335,12 @@ def test_paint_is_carried_through_the_shot_and_can_be_carried_again(worker: Work
     assert frame_bytes(job) == after
     job.change(job.settings, {1: job.key_path(1)})
     assert job.retouches() == [] and not job.untouched_folder.exists()
+
+
+def test_frames_are_written_as_openexr_too_where_that_is_asked_for(worker: Worker, tmp_path: Path) -> None:
+    job = make_job(tmp_path / "job", 3, exr=True)
+    worker.send(messages.Run(str(job.folder)))
+    assert listen(worker, ended)[-1] == messages.Ended(str(job.folder), "done", "")
+    assert sorted(path.name for path in (job.folder / "exr").iterdir()) == ["000001.exr", "000002.exr", "000003.exr"]
+    job.remove()
+    assert not job.folder.exists()

@@ -8,6 +8,7 @@
       shot/               the captured shot; shot/shot.json is written last
       keys/000012.png     the artist's key frames
       frames/000012.png   finished frames
+      exr/000012.exr      the same as OpenEXR, where that was asked for
       retouch/001-000012-after.png    what was painted over a finished frame, in order; -before.png is what was there
       untouched/000012.png            finished frames as they were before paint was carried to them
       report.json         what was used and what it took
@@ -45,7 +46,7 @@ STATES = ("new", "capturing", "ready", "running", "cancelled", "failed", "done")
 _FRAME_NAME = re.compile(r"(-\d{5,}|\d{6,})\.png")
 _PARTS = (
     "job.json", "state.json", "report.json", "measure.json", "memory.json", "keys.json", "log.txt", "worker.log",
-    "lock", "shot", "keys", "frames", "heatmap", "retouch", "untouched", "source.png", "preview.png",
+    "lock", "shot", "keys", "frames", "exr", "heatmap", "retouch", "untouched", "source.png", "preview.png",
 )  # fmt: skip
 
 
@@ -199,6 +200,10 @@ class Job:
     def frame_path(self, frame: int) -> Path:
         """Return the path of finished frame ``frame``."""
         return self.frames_folder / f"{frame:06d}.png"
+
+    def exr_path(self, frame: int) -> Path:
+        """Return the path of finished frame ``frame`` as OpenEXR."""
+        return self.folder / "exr" / f"{frame:06d}.exr"
 
     def key_path(self, frame: int) -> Path:
         """Return the path of the key frame painted over ``frame``."""

@@ -141,3 +141,22 @@ def _layer(passes: dict[str, np.ndarray], shape: tuple[int, int]) -> DataLayer:
         sky=sky,
         addressed=addressed,
     )
+
+
+def write_picture(path: Path, image: np.ndarray, alpha: np.ndarray | None = None) -> None:
+    """Write a display-referred sRGB ``image`` (H, W, 3) in [0, 1] as OpenEXR: scene-linear Rec. 709, half floats, ZIP.
+
+    ``alpha`` (H, W) is associated, as OpenEXR has it. The name only ever shows a whole file. UserError where it cannot
+    be written.
+    """
+    linear = np.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4)  # IEC 61966-2-1
+    channels = linear if alpha is None else np.dstack([linear * alpha[..., None], alpha])
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        name = "RGB" if alpha is None else "RGBA"
+        OpenEXR.File(header, {name: np.ascontiguousarray(channels, np.float16)}).write(str(temporary))
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{path} cannot be written ({error}). Free some space and resume.") from error

@@ -11,7 +11,7 @@ import pytest
 
 from backend.bridge.errors import UserError
 from backend.measure.ray_truth import RayTruth
-from backend.shot.exr import read_layer, read_passes
+from backend.shot.exr import read_layer, read_passes, write_picture
 from tests.shot.probe import probe
 
 OLD_NAMES = {"Object Index": "IndexOB"}
@@ -129,3 +129,19 @@ def test_numbers_that_are_none(captured: RayTruth, tmp_path: Path) -> None:
     assert np.isnan(layer.vector).sum() == 8
     for values in (layer.depth, layer.position, layer.generated, layer.rest, layer.normal, layer.uv, layer.random):
         assert np.isfinite(values).all()
+
+
+def test_a_picture_is_written_scene_linear_with_associated_alpha(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    image, alpha = rng.random((6, 9, 3), np.float32), rng.random((6, 9), np.float32)
+    for given in (None, alpha):
+        write_picture(tmp_path / "new" / "picture.exr", image, given)
+        channels = OpenEXR.File(str(tmp_path / "new" / "picture.exr")).channels()
+        (pixels,) = (channel.pixels for channel in channels.values())
+        shown = pixels[..., :3].astype(np.float64)
+        if given is not None:
+            np.testing.assert_allclose(pixels[..., 3], given, atol=1e-3)
+            shown /= given[..., None]
+        encoded = np.where(shown <= 0.0031308, 12.92 * shown, 1.055 * shown ** (1 / 2.4) - 0.055)
+        np.testing.assert_allclose(encoded, image, atol=2e-3)
+    assert pixels.dtype == np.float16 and [path.name for path in (tmp_path / "new").iterdir()] == ["picture.exr"]

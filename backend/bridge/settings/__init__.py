@@ -46,6 +46,9 @@ class Settings(Group):
 
     method: str = setting("exemplar", "Method", "How the shot is styled", choices=METHODS)
     seed: int = setting(0, "Seed", "The same seed gives the same picture", low=0, high=2**31 - 1)
+    exr: bool = setting(
+        False, "OpenEXR Too", "Also write every frame as OpenEXR, scene-linear and 16-bit float, for compositing"
+    )
     exemplar: ExemplarSettings = field(default_factory=ExemplarSettings)
     framewise: FramewiseSettings = field(default_factory=FramewiseSettings)
     synchronized: SynchronizedSettings = field(default_factory=SynchronizedSettings)
