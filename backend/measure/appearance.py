@@ -20,7 +20,7 @@ DEPTH_STEP = 0.05  # relative second difference of depth that counts as an edge
 NORMAL_STEP = 0.5  # difference of unit normals that counts as an edge, about 30°
 PATCH = 7
 LEVELS = 3
-PATCHES = 1024  # from each half of a run
+PATCHES = 512  # from each frame
 DIRECTIONS = 128
 
 
@@ -112,34 +112,35 @@ def texture_distance(frames: Sequence[int], run: Run, reference: Run, seed: int 
     """Return W: how far the run's texture is from the reference run's, relative to how far that is from itself.
 
     Sliced Wasserstein distance between random 7x7 patches of Laplacian pyramid levels (Karras et al. 2018, section 5),
-    each level in units of the reference's deviation. The run's even frames are held against the reference's odd ones
-    and the other way round; the reference's own halves, which differ only by chance where each frame was made alone,
-    are the unit. So the reference itself scores exactly 1. ``frames`` are at least two.
+    every level as important as the others. A frame of the run is held against the neighbouring frame of the
+    reference and the other way round; the reference's own neighbours, which differ only by chance where each frame was
+    made alone, are the unit. So the reference itself scores exactly 1, and so does, but for chance, a run that shows
+    one picture of the same kind throughout: single pictures are held against single pictures. ``frames`` are at least
+    two.
     """
     rng = np.random.default_rng(seed)
-    even, odd = frames[::2], frames[1::2]
-    halves = [_patches(part, reference, np.random.default_rng((seed, k))) for k, part in enumerate((even, odd))]
-    tested = [_patches(part, run, np.random.default_rng((seed, k))) for k, part in enumerate((even, odd))]
-    total = own = 0.0
-    for level in range(len(halves[0])):
-        scale = np.concatenate([halves[0][level], halves[1][level]]).std(0) + 1e-6
+    ours, theirs = ([_patches(frame, one, (seed, k)) for k, frame in enumerate(frames)] for one in (run, reference))
+    beside = list(zip(range(len(frames)), range(1, len(frames)), strict=False))
+    ratios = []
+    for level in range(len(theirs[0])):
+        scale = np.concatenate([patches[level] for patches in theirs]).std(0) + 1e-6
         direction = rng.normal(size=(scale.size, DIRECTIONS))
         direction /= np.linalg.norm(direction, axis=0)
         project = direction / scale[:, None]
-        a, b, x, y = (np.sort(part[level] @ project, 0) for part in (*halves, *tested))
-        own += float(np.abs(a - b).mean())
-        total += float(np.abs(x - b).mean() + np.abs(y - a).mean()) / 2
-    return total / own
+        found, known = ([np.sort(patches[level] @ project, 0) for patches in each] for each in (ours, theirs))
+        own = sum(2 * np.abs(known[i] - known[j]).mean() for i, j in beside)
+        total = sum(np.abs(found[i] - known[j]).mean() + np.abs(known[i] - found[j]).mean() for i, j in beside)
+        ratios.append(total / own)
+    return float(np.mean(ratios))
 
 
-def _patches(frames: Sequence[int], run: Run, rng: np.random.Generator) -> list[np.ndarray]:
-    """Return ``PATCHES`` random patches of each pyramid level, evenly from the frames: ``(PATCHES, 7·7·C)``."""
-    bands = [_laplacian(run(frame), LEVELS) for frame in frames]
+def _patches(frame: int, run: Run, seed: tuple[int, int]) -> list[np.ndarray]:
+    """Return ``PATCHES`` random patches of each pyramid level of one frame: ``(PATCHES, 7·7·C)``."""
+    rng = np.random.default_rng(seed)
     found = []
-    for level in range(len(bands[0])):
-        windows = [np.lib.stride_tricks.sliding_window_view(band[level], (PATCH, PATCH), (0, 1)) for band in bands]
-        height, width = windows[0].shape[:2]
-        places = zip(rng.integers(0, height, PATCHES), rng.integers(0, width, PATCHES), strict=True)
-        rows = [windows[k % len(windows)][y, x] for k, (y, x) in enumerate(places)]
-        found.append(np.stack(rows).reshape(PATCHES, -1))
+    for band in _laplacian(run(frame), LEVELS):
+        windows = np.lib.stride_tricks.sliding_window_view(band, (PATCH, PATCH), (0, 1))
+        height, width = windows.shape[:2]
+        places = rng.integers(0, height, PATCHES), rng.integers(0, width, PATCHES)
+        found.append(windows[places].reshape(PATCHES, -1))
     return found

@@ -29,6 +29,7 @@ from .metrics import (
 from .texture import Run, known_texture
 
 COLUMNS = (*LAGS, "sigma")
+BROAD = 2.0  # px, deviation of the Gaussian through which the source frames' own change is seen
 LIMITS = {"detail": 0.85, "structure": 0.97, "style": 0.90, "texture": 1.25}
 
 Change = dict[str, Difference | Spread | None]
@@ -40,8 +41,9 @@ class Verdict:
 
     ``change`` is E and σ, ``independent`` and ``blurred`` their means for the independent run and for that run blurred
     by ``blur`` px to the same detail. ``floor`` is what a known texture on the surfaces changes by being resampled, at
-    this run's detail; ``allowance`` what the source frames change (moving light, render noise). ``ratio`` is R beyond
-    the larger of both, ``plain_ratio`` R with nothing subtracted. ``detail``, ``structure``, ``style`` and ``texture``
+    this run's detail; ``allowance`` what the source frames change through a Gaussian of ``BROAD`` px: moving light,
+    without the render noise that no style need repeat. ``ratio`` is R beyond the larger of both, ``plain_ratio`` R
+    with nothing subtracted. ``detail``, ``structure``, ``style`` and ``texture``
     (D, S, L, W) are relative to the independent run; without one ``detail`` is relative to the source frames and the
     others are None. ``passed`` says for each of them whether it is admissible; ``consistency`` is C.
     """
@@ -80,7 +82,7 @@ def judge(
     texture = known_texture(shot.layer, shot.info.cameras) if shot.info.data_frames else None
     details = {name: detail(shot, run) for name, run in runs.items()}
     everything: dict[tuple[str, str], Run] = {("run", name): run for name, run in runs.items()}
-    everything["input", ""] = shot.beauty
+    everything["input", ""] = blurred(shot.beauty, BROAD)
     blurs: dict[str, float] = {}
     if texture is not None:
         everything["texture", ""] = texture
@@ -157,15 +159,19 @@ def _verdict(
     return Verdict(
         changes["run", name], means("independent"), blurry, blur, floor, allowance, ratio, plain,
         appearance["detail"] or 0.0, appearance["structure"], appearance["style"], appearance["texture"], passed,
-        _consistency(ratio),
+        _consistency(ratio, change),
     )
 
 
-def _consistency(ratio: Mapping[str, float | None]) -> float | None:
-    """Return C from the ratios there are: a short shot has no lag 8, a long move leaves nothing in view throughout."""
-    if ratio["1"] is None or ratio["sigma"] is None:
+def _consistency(ratio: Mapping[str, float | None], change: Mapping[str, float | None]) -> float | None:
+    """Return C from the columns there are: a short shot has no lag 8, a long move leaves nothing in view throughout.
+
+    None where the change of a column is known but nothing to hold it against, or hardly any column is known at all.
+    """
+    known = [ratio[column] for column in COLUMNS if change[column] is not None]
+    if None in known or change["1"] is None or change["sigma"] is None:
         return None
-    return 1 - max(value for value in ratio.values() if value is not None)
+    return 1 - max(value for value in known if value is not None)
 
 
 def _passes(key: str, value: float | None) -> bool | None:

@@ -82,3 +82,9 @@ def test_faint_fine_texture_counts_beside_strong_coarse_texture():
     reference = lambda frame: coarse(frame) + 0.05 * fine(frame)  # noqa: E731
     assert texture_distance(frames, lambda frame: coarse(frame) + 0.05 * other(frame), reference) < 1.1
     assert texture_distance(frames, coarse, reference) > 1.25
+
+
+def test_one_picture_of_the_same_kind_throughout_is_no_further_than_many():
+    frames = [-1, 0, 1, 2]
+    still = noise(3, 2.5)(0)
+    assert texture_distance(frames, lambda frame: still, lambda frame: noise(4, 2.5)(frame + 1)) < 1.15

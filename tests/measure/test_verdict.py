@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cv2
+import numpy as np
 import pytest
 
 from backend.measure.stylizers import stylizers
@@ -98,6 +99,21 @@ def test_what_the_source_itself_changes_is_allowed():
     found = judge(shot, {"lit": lit}, runs["independent"])["lit"]
     assert found.allowance["1"] > 0.03
     assert found.ratio["1"] < found.plain_ratio["1"] - 0.2
+
+
+def test_noise_of_the_source_pays_for_no_flicker():
+    shot = SyntheticShot((112, 64), 10)
+    steady, runs = shot.beauty, stylizers(shot)
+
+    def noise(seed, frame):
+        return np.random.default_rng((seed, frame)).normal(0, 0.05, (64, 112, 3)).astype(np.float32)
+
+    shot.beauty = lambda frame: steady(frame) + noise(0, frame)
+    flickering = lambda frame: runs["anchored"](frame) + noise(1, frame)  # noqa: E731
+    found = judge(shot, {"run": flickering}, runs["independent"])["run"]
+    assert found.change["1"].mean > 0.03
+    assert found.allowance["1"] < 0.3 * found.change["1"].mean
+    assert found.ratio["1"] > 0.9 * found.plain_ratio["1"]
 
 
 def test_without_an_independent_run_there_is_no_ratio():
