@@ -11,6 +11,7 @@ from torch import Tensor
 from ..bridge.errors import UserError
 from ..bridge.settings import Settings
 from ..diffusion.sampling import Noise, gaussian_noise, mixed
+from ..motion.addresses import Page
 from ..motion.exact import ExactMotion
 from ..motion.noise import AnchoredNoise
 from ..shot.shot import Shot
@@ -30,9 +31,12 @@ class RunNoise:
         if kind == "anchored":
             if not isinstance(shot.motion, ExactMotion):
                 raise UserError("Footage has no surfaces to anchor noise to. Choose shared noise.")
-            book, stability = shot.motion.book, shot.motion.stability
-            pages = shot.info.data_frames
-            self._anchored = AnchoredNoise(lambda f: book.page(f, stability.systems(f, f)), pages, seed, factor)
+            motion, frames = shot.motion, shot.info.data_frames
+
+            def page(frame: int) -> Page:
+                return motion.book.page(frame, motion.stability.systems(frame, frame))
+
+            self._anchored = AnchoredNoise(page, frames, seed, factor, motion.memory)
 
     def of(self, frames: Sequence[int], shape: Sequence[int]) -> Noise:
         """Return the noise of ``frames`` together, each of ``shape`` (C, h, w)."""

@@ -13,13 +13,12 @@ from enum import IntEnum
 
 import numpy as np
 
-from .cache import Cache
+from .cache import Budget, Cache
 from .geometry import DataLayer, SceneGeometry, SceneObject
 from .kernels import SPREAD, agree, differentiate, pull, push, transform
 from .sky import sky_address, sky_matrix
 from .tree import grow
 
-CACHE = 1 << 30  # bytes of pages kept
 NOBODY = -1
 TOLERANCE = 1.5  # footprints by which addresses may differ (exact-motion 1.1)
 SEEDS = 4096  # pixels of one object that look-ups may start from, about
@@ -59,13 +58,13 @@ class Page:
 
 
 class AddressBook:
-    """Pages of a rendered scene, made when asked for and kept within ``CACHE`` bytes."""
+    """Pages of a rendered scene, made when asked for and kept within ``memory``."""
 
-    def __init__(self, scene: SceneGeometry) -> None:
-        self.scene = scene
+    def __init__(self, scene: SceneGeometry, memory: Budget) -> None:
+        self.scene, self.memory = scene, memory
         self.sky = len(scene.objects)
         self.unlisted = self.sky + 1
-        self._pages: Cache[tuple[int, bytes], Page] = Cache(CACHE, self._make_page)
+        self._pages: Cache[tuple[int, bytes], Page] = Cache(memory, self._make_page)
 
     def page(self, frame: int, systems: np.ndarray) -> Page:
         """Return ``frame`` as addresses, each owner's in its system (``systems`` ``(owners,)`` int8)."""

@@ -8,10 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .cache import Cache
+from .cache import Budget, Cache
 from .correspondence import Correspondence, chain, checked, identity, nothing
 
-CACHE = 512 << 20  # bytes of correspondences kept
 SMALLEST = 32  # px, smaller frames are padded: DIS works on an image pyramid
 
 
@@ -34,12 +33,14 @@ def estimate_flow(image_i: np.ndarray, image_j: np.ndarray) -> np.ndarray:
 class EstimatedMotion:
     """Motion of footage: estimated between neighbours, checked forward against backward, chained over longer gaps."""
 
-    def __init__(self, frames: tuple[int, ...], image: Callable[[int], np.ndarray], cuts: frozenset[int]) -> None:
+    def __init__(self, frames: tuple[int, ...], image: Callable[[int], np.ndarray], cuts: frozenset[int],
+                 memory: Budget | None = None) -> None:
         """``frames`` in order, ``image(frame)`` loads one, ``cuts`` are frames that are the first of a new scene."""
+        memory = Budget() if memory is None else memory
         self.frames, self.image, self.cuts = frames, image, cuts
         self.place = {frame: k for k, frame in enumerate(frames)}
-        self._pairs: Cache[tuple[int, int], Correspondence] = Cache(CACHE, self._pair)
-        self._steps: Cache[tuple[int, int], Correspondence] = Cache(CACHE, self._step)
+        self._pairs: Cache[tuple[int, int], Correspondence] = Cache(memory, self._pair)
+        self._steps: Cache[tuple[int, int], Correspondence] = Cache(memory, self._step)
 
     def pair(self, i: int, j: int) -> Correspondence:
         """Return the correspondence between two frames of the shot; nothing is valid across a cut."""

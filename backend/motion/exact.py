@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 
 from .addresses import AddressBook, System
-from .cache import Cache
+from .cache import Budget, Cache
 from .correspondence import Correspondence, chain, checked, identity, nothing
 from .geometry import SceneGeometry
 from .stability import DRIFT, Stability
 from .vectors import neighbour_flow
-
-CACHE = 512 << 20  # bytes of correspondences kept, and half as many of chained ones
 
 
 class ExactMotion:
@@ -24,13 +22,14 @@ class ExactMotion:
     where the target shows its address.
     """
 
-    def __init__(self, scene: SceneGeometry) -> None:
+    def __init__(self, scene: SceneGeometry, memory: Budget | None = None) -> None:
         self.scene = scene
-        self.book = AddressBook(scene)
+        self.memory = Budget() if memory is None else memory
+        self.book = AddressBook(scene, self.memory)
         self.stability = Stability(scene, self.book)
-        self._pairs: Cache[tuple[int, int], Correspondence] = Cache(CACHE, self._pair)
-        self._chains: Cache[tuple[int, int], Correspondence] = Cache(CACHE // 2, self._chain)
-        self._steps: Cache[tuple[int, int], Correspondence] = Cache(CACHE // 2, self._step)
+        self._pairs: Cache[tuple[int, int], Correspondence] = Cache(self.memory, self._pair)
+        self._chains: Cache[tuple[int, int], Correspondence] = Cache(self.memory, self._chain)
+        self._steps: Cache[tuple[int, int], Correspondence] = Cache(self.memory, self._step)
 
     def pair(self, i: int, j: int) -> Correspondence:
         """Return the correspondence between two frames of the shot; nothing is valid across a cut."""

@@ -18,12 +18,11 @@ import numpy as np
 from numba import njit
 
 from .addresses import Page
-from .cache import Cache
+from .cache import Budget, Cache
 
 SPACING = 1.25  # surfel lattice, in sample spacings at the closest approach
 CLOSEST = 5.0  # percentile of sample spacing that counts as the closest approach
 MOST_SAMPLES = 8  # a side, per pixel, where a surface is far and its lattice fine
-CACHE = 256 << 20  # bytes of surfels kept
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,15 @@ class AnchoredNoise:
     """Surface-anchored noise of one shot.
 
     ``page`` gives a frame's addresses, ``frames`` are all frames of the shot (the lattice is as fine as its closest
-    approach to any of them), ``factor`` is the side of a latent cell in pixels, ``seed`` any whole number.
+    approach to any of them), ``factor`` is the side of a latent cell in pixels, ``seed`` any whole number;
+    ``memory`` is what surfels are kept within.
     """
 
-    def __init__(self, page: Callable[[int], Page], frames: Sequence[int], seed: int, factor: int = 8) -> None:
+    def __init__(self, page: Callable[[int], Page], frames: Sequence[int], seed: int, factor: int = 8,
+                 memory: Budget | None = None) -> None:
         self._page, self._frames, self._seed, self._factor = page, tuple(frames), seed, factor
         self._lattice: np.ndarray | None = None
-        self._surfels: Cache[int, Surfels] = Cache(CACHE, self._make_surfels)
+        self._surfels: Cache[int, Surfels] = Cache(Budget() if memory is None else memory, self._make_surfels)
 
     def __call__(self, frame: int, shape: tuple[int, int, int], stream: int = 0) -> np.ndarray:
         """Return the noise of ``frame``, ``(C, h, w)`` float32, standard normal and independent in every element.
@@ -188,7 +189,7 @@ def _surfel_key(owner: int, address: np.ndarray, spacing: np.ndarray) -> np.uint
     """Name the surfel of ``owner`` that holds ``address`` ``(3,)``."""
     key = np.uint64(owner)
     for k in range(3):
-        key = _mix(key, np.uint64(np.int64(np.floor(address[k] / spacing[k]))))
+        key = _mix(key, np.uint64(np.int64(np.floor(address[k] / spacing[k] + 0.5))))
     return key
 
 

@@ -22,7 +22,6 @@ from .vectors import neighbour_flow
 
 SAMPLE = 4  # pairs of neighbours that every object is checked on, and about as many on the way between two frames;
 BUDGET = 4 << 20  # fewer where they would be more pixels than this
-VECTORS_CACHE = 256 << 20  # bytes of checked Vector passes kept
 ENOUGH = 16  # pixels that a verdict needs
 SLIDE = 0.5, 0.01  # px, and the share of pixels that may be further off
 CHANCE = 2  # px that may be, however few there are
@@ -60,7 +59,7 @@ class Stability:
         self._counts: Cache[tuple[int, bytes], np.ndarray] = Cache(16 << 20, self._count)
         self._chosen: set[bytes] = set()
         self._wrong: set[int] = set()
-        self._vectors: Cache[tuple[int, int], Correspondence] = Cache(VECTORS_CACHE, self._vector)
+        self._vectors: Cache[tuple[int, int], Correspondence] = Cache(book.memory, self._vector)
         starts = [f for f in scene.frames[:-1] if scene.same_take(f, f + 1)]
         self.stops = min(SAMPLE, max(1, BUDGET // (scene.size[0] * scene.size[1])))
         picked = np.unique(np.linspace(0, len(starts) - 1, min(self.stops, len(starts))).round().astype(int))

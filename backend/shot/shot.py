@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..bridge.errors import UserError
-from ..motion.cache import Cache
+from ..motion.cache import Budget, Cache
 from ..motion.correspondence import Motion
 from ..motion.estimate import EstimatedMotion
 from ..motion.exact import ExactMotion
@@ -24,8 +24,6 @@ from .exr import read_layer
 from .pictures import read_picture
 
 FORMAT = 1
-BEAUTY_CACHE = 512 << 20  # bytes of decoded beauty frames kept
-LAYER_CACHE = 768 << 20  # bytes of decoded data layers kept
 AGAIN = "Capture the shot again."
 
 __all__ = ["DataLayer", "Shot", "ShotInfo"]
@@ -79,12 +77,13 @@ def frame_file(frame: int, extension: str) -> str:
 
 
 class Shot:
-    """One shot on disk. Frames are loaded when asked for and kept within ``BEAUTY_CACHE`` and ``LAYER_CACHE`` bytes."""
+    """One shot on disk. Frames are loaded when asked for; with all that motion keeps they share ``memory``."""
 
     def __init__(self, folder: Path, info: ShotInfo, matrices: np.ndarray) -> None:
         self.folder, self.info, self.matrices = folder, info, matrices
-        self._beauty: Cache[int, Picture] = Cache(BEAUTY_CACHE, self._load_beauty)
-        self._layers: Cache[int, DataLayer] = Cache(LAYER_CACHE, self._load_layer)
+        self.memory = Budget()
+        self._beauty: Cache[int, Picture] = Cache(self.memory, self._load_beauty)
+        self._layers: Cache[int, DataLayer] = Cache(self.memory, self._load_layer)
 
     @classmethod
     def open(cls, folder: Path) -> Shot:
@@ -146,8 +145,8 @@ class Shot:
         """Where any surface point goes: exact from the data layer, or estimated from the frames of footage."""
         info = self.info
         if not self.has_data:
-            return EstimatedMotion(self.frames, self.beauty, frozenset(info.cuts))
-        return ExactMotion(SceneGeometry(
+            return EstimatedMotion(self.frames, self.beauty, frozenset(info.cuts), self.memory)
+        scene = SceneGeometry(
             frames=info.data_frames,
             size=info.size,
             cameras=info.cameras,
@@ -156,7 +155,8 @@ class Shot:
             cuts=frozenset(info.cuts),
             layer=self._layers.get,
             vector_reason="" if info.vector.trusted else info.vector.reason,
-        ))
+        )
+        return ExactMotion(scene, self.memory)
 
     def _load_beauty(self, frame: int) -> Picture:
         if frame not in self.frames:

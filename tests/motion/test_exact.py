@@ -7,19 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.motion import addresses, exact
+from backend.measure.ray_truth import HIDDEN, OUTSIDE, UNKNOWN, VISIBLE, RayTruth, Truth, near_border
+from backend.motion.cache import Budget
 from backend.motion.correspondence import Correspondence
 from backend.motion.exact import ExactMotion
 from backend.motion.geometry import DataLayer
 from backend.motion.stability import NAMES, System
-from tests.shot.probe import BLENDERS, HIDDEN, OUTSIDE, UNKNOWN, VISIBLE, Probe, Truth, probe
+from tests.shot.probe import BLENDERS, probe
 
 NEIGHBOURS = [(i, i + step) for i in range(1, 9) for step in (-1, 1) if 1 <= i + step <= 8]
 FAR = [(1, 8), (8, 1), (1, 4), (4, 1), (3, 8), (8, 3)]
 
 
 @pytest.fixture(scope="module", params=BLENDERS)
-def rendered(request: pytest.FixtureRequest) -> tuple[Probe, ExactMotion]:
+def rendered(request: pytest.FixtureRequest) -> tuple[RayTruth, ExactMotion]:
     captured = probe(blender=request.param)
     return captured, captured.shot().motion
 
@@ -29,7 +30,7 @@ def errors(found: Correspondence, truth: Truth) -> np.ndarray:
 
 
 def gather(
-    rendered: tuple[Probe, ExactMotion], pairs: list[tuple[int, int]], grazing: bool = False
+    rendered: tuple[RayTruth, ExactMotion], pairs: list[tuple[int, int]], grazing: bool = False
 ) -> dict[str, np.ndarray]:
     """Flat arrays over the object pixels of all pairs, of faces that are grazing or that are not."""
     captured, motion = rendered
@@ -47,15 +48,7 @@ def gather(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def near_border(state: np.ndarray) -> np.ndarray:
-    """Where pixels at most 1 px away on either axis have another fate."""
-    padded = np.pad(state, 1, mode="edge")
-    height, width = state.shape
-    around = [padded[y : y + height, x : x + width] for y in range(3) for x in range(3)]
-    return np.any([each != state for each in around], axis=0)
-
-
-def test_truth_and_render_show_the_same(rendered: tuple[Probe, ExactMotion]) -> None:
+def test_truth_and_render_show_the_same(rendered: tuple[RayTruth, ExactMotion]) -> None:
     captured, _ = rendered
     shot = captured.shot()
     for frame in range(1, 8):
@@ -63,7 +56,7 @@ def test_truth_and_render_show_the_same(rendered: tuple[Probe, ExactMotion]) -> 
         assert (layer.sky != (truth.owner == len(captured.objects))).sum() <= 2  # a ray may pass an edge either way
 
 
-def test_neighbours_on_all_object_pixels(rendered: tuple[Probe, ExactMotion]) -> None:
+def test_neighbours_on_all_object_pixels(rendered: tuple[RayTruth, ExactMotion]) -> None:
     for grazing in (False, True):
         found = gather(rendered, NEIGHBOURS, grazing)
         met = found["cosine"] > 0.001  # a ray in the face's plane meets it nowhere in particular
@@ -71,7 +64,7 @@ def test_neighbours_on_all_object_pixels(rendered: tuple[Probe, ExactMotion]) ->
         assert met.sum() > max(5000, len(met) - 3)
 
 
-def test_sky(rendered: tuple[Probe, ExactMotion]) -> None:
+def test_sky(rendered: tuple[RayTruth, ExactMotion]) -> None:
     captured, motion = rendered
     for i, j in NEIGHBOURS + FAR:
         found, truth = motion.pair(i, j), captured.truth(i, j)
@@ -81,7 +74,7 @@ def test_sky(rendered: tuple[Probe, ExactMotion]) -> None:
         assert ((found.valid > 0) == (truth.state == VISIBLE))[clear].mean() > 0.998
 
 
-def test_far_frames(rendered: tuple[Probe, ExactMotion]) -> None:
+def test_far_frames(rendered: tuple[RayTruth, ExactMotion]) -> None:
     found = gather(rendered, FAR)
     accepted = found["valid"] & found["visible"]
     assert found["error"][accepted].mean() < 0.005
@@ -93,7 +86,7 @@ def test_far_frames(rendered: tuple[Probe, ExactMotion]) -> None:
     assert (grazing["valid"] & grazing["visible"]).sum() / grazing["valid"].sum() > 0.9
 
 
-def test_occlusion(rendered: tuple[Probe, ExactMotion]) -> None:
+def test_occlusion(rendered: tuple[RayTruth, ExactMotion]) -> None:
     found = gather(rendered, NEIGHBOURS + FAR)
     inner = ~found["border"] & (found["visible"] | found["hidden"])
     said = inner & ~found["valid"]
@@ -102,7 +95,7 @@ def test_occlusion(rendered: tuple[Probe, ExactMotion]) -> None:
     assert (inner & found["hidden"]).sum() > 1000
 
 
-def test_strict_touches_no_other_surface(rendered: tuple[Probe, ExactMotion]) -> None:
+def test_strict_touches_no_other_surface(rendered: tuple[RayTruth, ExactMotion]) -> None:
     for grazing, least in ((False, 0.9), (True, 0.5)):
         found = gather(rendered, NEIGHBOURS + FAR, grazing)
         assert (found["strict"] & ~found["visible"]).sum() <= found["strict"].sum() * 2e-4
@@ -111,7 +104,7 @@ def test_strict_touches_no_other_surface(rendered: tuple[Probe, ExactMotion]) ->
 
 
 @pytest.mark.parametrize("name", ["Sphere", "Cloth", "Array", "Nodes", "Cone"])
-def test_each_object_is_found_first_to_last(rendered: tuple[Probe, ExactMotion], name: str) -> None:
+def test_each_object_is_found_first_to_last(rendered: tuple[RayTruth, ExactMotion], name: str) -> None:
     captured, motion = rendered
     for i, j in ((1, 8), (8, 1)):
         found, truth = motion.pair(i, j), captured.truth(i, j)
@@ -121,7 +114,7 @@ def test_each_object_is_found_first_to_last(rendered: tuple[Probe, ExactMotion],
         assert np.median(errors(found, truth)[seen]) < 0.01
 
 
-def test_what_vanishes_between_is_lost_to_a_chain_only(rendered: tuple[Probe, ExactMotion]) -> None:
+def test_what_vanishes_between_is_lost_to_a_chain_only(rendered: tuple[RayTruth, ExactMotion]) -> None:
     captured, motion = rendered
     truth = captured.truth(1, 8)
     seen = (truth.owner == captured.number("Sphere")) & (truth.state == VISIBLE)
@@ -129,7 +122,7 @@ def test_what_vanishes_between_is_lost_to_a_chain_only(rendered: tuple[Probe, Ex
     assert (motion._chain((1, 8)).valid[seen] > 0).mean() < 0.2
 
 
-def test_sources_are_named(rendered: tuple[Probe, ExactMotion]) -> None:
+def test_sources_are_named(rendered: tuple[RayTruth, ExactMotion]) -> None:
     _, motion = rendered
     told = motion.describe()
     sources = {name: entry["source"] for name, entry in told["objects"].items()}
@@ -142,18 +135,17 @@ def test_sources_are_named(rendered: tuple[Probe, ExactMotion]) -> None:
     assert sources["Cone"] == NAMES[System.MATRICES]
 
 
-def test_the_order_of_questions_and_the_memory_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_order_of_questions_and_the_memory_do_not_matter() -> None:
     asked = [(1, 2), (1, 8), (8, 1), (3, 8), (2, 2), (2, 1)]
     motion = probe().shot().motion
     answers = {pair: motion.pair(*pair) for pair in asked}
-    monkeypatch.setattr(exact, "CACHE", 1)
-    monkeypatch.setattr(addresses, "CACHE", 1)
-    other = probe().shot().motion
+    memory = Budget(1)
+    other = ExactMotion(motion.scene, memory)
     for pair in reversed(asked):
         found = other.pair(*pair)
         for name in ("flow", "valid", "strict"):
             np.testing.assert_array_equal(getattr(found, name), getattr(answers[pair], name), err_msg=str((pair, name)))
-    assert len(other._pairs.items) == len(other.book._pages.items) == 1
+    assert len(memory) == 1
 
 
 def test_a_frame_with_itself() -> None:

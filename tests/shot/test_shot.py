@@ -179,7 +179,7 @@ def test_memory_is_bounded(folder: Path) -> None:
     cache = Cache(3 * size, shot._load_layer)
     for frame in (*FRAMES, 1, 8):
         cache.get(frame)
-        assert cache.used <= 3 * size
+        assert cache.budget.used <= 3 * size
     assert list(cache.items) == [7, 1, 8]  # the least recently used went first
     small = Cache(size // 2, shot._load_layer)
     assert small.get(1) is small.get(1)
