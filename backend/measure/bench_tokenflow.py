@@ -28,7 +28,10 @@ from .rows import Rows, row
 COUNTS = (40, 100, 200)
 SIZE = (256, 144)
 PAN = 4  # pixels a frame
-SETTINGS = {"steps": 2, "strength": 1.0, "guidance": 5.0, "noise": "shared", "correspondence": "motion"}
+SETTINGS = {
+    "steps": 2, "strength": 1.0, "guidance": 5.0, "noise": "shared", "correspondence": "motion",
+    "finish": False,  # it keeps as many pictures as fit into a fixed number of bytes, more than a small shot has
+}
 
 
 class PanningClip:

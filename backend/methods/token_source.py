@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,11 @@ States = Callable[[int], Tensor]
 
 def noised(sampler: Sampler, z: Tensor, noise: Noise) -> States:
     """Return the source's states without an inversion: its latents ``z`` under the noise that its edit started from."""
+    first = cache(partial(noise, 0))
 
     def states(step: int) -> Tensor:
         A, S = sampler.coefficients(step)
-        return A * z + S * noise(0)
+        return A * z + S * first()
 
     return states
 
