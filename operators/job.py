@@ -89,6 +89,7 @@ class Job:
         self.files = files
         self.note = ""
         self.stopping = False
+        self.makes_way = False  # whether it stops only for a render, and goes on by itself
         self.stale = False  # whether the strip lags behind the frames
         self.question: Question | None = None  # what the worker is to find out about the job, which rests meanwhile
         self.numbers: tuple[tuple[str, ...], ...] = ()  # what was measured, see answers.numbers
@@ -367,12 +368,16 @@ class Job:
             self._finished.add(event.frame)
             self._fresh.add(event.frame)
             self.stale = True
+        elif isinstance(event, messages.Ended) and self.makes_way and event.state == "cancelled":
+            self.stopping = self.makes_way = False
+            with contextlib.suppress(UserError):
+                self.enter("ready")
         elif isinstance(event, messages.Ended):
             self._rest = State(event.state, event.message)  # the worker has written it
             self._clock.stop()
             self._take_answers()
             self._trouble = event.message if event.state == "failed" else ""
-            self.note, self.stopping = "", False
+            self.note, self.stopping, self.makes_way = "", False, False
 
     def _hear_answer(self, event: messages.Message) -> None:
         if isinstance(event, messages.Progress):

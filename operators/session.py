@@ -121,8 +121,8 @@ class Session:
             job.drop_capture()
             if job.active:
                 job.rest("cancelled", "Stopped. Resume to go on; finished frames are kept.")
-        elif self._worker is not None and not job.stopping:
-            job.stopping = True
+        elif self._worker is not None and (job.makes_way or not job.stopping):
+            job.stopping, job.makes_way = True, False
             with contextlib.suppress(UserError):  # it has died: the next tick tells
                 self._worker.send(messages.Cancel(str(job.folder)))
         else:
@@ -142,12 +142,9 @@ class Session:
         bpy.context.window_manager.tempera.show([str(job.folder) for job in reversed(self.jobs)])
 
     def tick(self) -> bool:
-        """Do a little of everything that is due; return whether there is more to come.
-
-        While Blender renders, an idle worker is let go: the render may need all of the GPU's memory.
-        """
+        """Do a little of everything that is due; return whether there is more to come."""
         if rendering():
-            self.free()
+            self._make_way()
         before = [(job.active, job.state, job.note, job.progress) for job in self._all]
         self._capture_next()
         self._listen()
@@ -189,7 +186,18 @@ class Session:
         if job.state == event.state == "done":
             self.costs.learn(job.files.settings, answers.report(job.files))
 
+    def _make_way(self) -> None:
+        """Leave the GPU to a render: what runs stops after its step, and goes on when the render is done."""
+        self.free()
+        job = self._running
+        if job is not None and job.question is None and not job.stopping:
+            job.stopping = job.makes_way = True
+            with contextlib.suppress(UserError):  # it has died: listening tells
+                self._worker.send(messages.Cancel(str(job.folder)))
+
     def _run_next(self) -> None:
+        if rendering():
+            return
         job = next((job for job in self._all if job.state == "ready" or job.question is not None), None)
         if job is None or self._running is not None:
             return

@@ -27,8 +27,10 @@ class TEMPERA_UL_jobs(bpy.types.UIList):
         row = layout.row(align=True)
         if job.active:
             row.label(text=job.name, icon="SORTTIME", translate=False)
-            row.progress(factor=job.progress, text=f"{job.progress:.0%}", translate=False)
-            draw_cancel(row, job)
+            bar = row.row(align=True)
+            bar.ui_units_x = 2.5
+            bar.progress(factor=job.progress, text=f"{job.progress:.0%}", translate=False)
+            draw_cancel(bar, job)
         else:
             row.label(text=job.name, icon=ENDINGS.get(job.state, "BLANK1"), translate=False)
 
@@ -114,7 +116,7 @@ def draw_actions(layout: bpy.types.UILayout, job: Job) -> None:
     folder = str(job.folder)
     row = layout.row(align=True)
     if job.state == "done":
-        row.operator("tempera.edit_frame", icon="BRUSH_DATA").folder = folder
+        row.operator("tempera.edit_frame", text="Edit Key", icon="BRUSH_DATA").folder = folder
     else:
         row.operator("tempera.resume", icon="PLAY").folder = folder
     row.operator("tempera.restyle", icon="FILE_REFRESH").folder = folder
@@ -150,4 +152,6 @@ def timing(job: Job) -> str:
 
 def ended(job: Job) -> str:
     """Return how far a job that rests has come."""
+    if not job.captured:
+        return iface_("Not captured yet")
     return iface_("{done} of {total} frames").format(done=len(job.finished), total=len(job.shot_frames))

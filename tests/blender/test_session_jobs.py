@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -74,6 +75,21 @@ def test_cancel_stops_the_worker_and_resume_goes_on(extension: str, tmp_path: Pa
     assert job.resume().wait()
     assert contents(job) == expected
     assert worker_pid(extension) == pid  # kept warm
+
+
+def test_a_render_gets_the_machine_and_the_job_goes_on_after_it(
+    extension: str, module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = unbroken(extension)
+    job = new_job(extension, tmp_path / "job", build_scene()).resume()
+    drive(job, some_frames(job))
+    pid = worker_pid(extension)
+    monkeypatch.setattr(module("operators.session"), "rendering", lambda: True)  # in background none is a job
+    drive(job, lambda: session(extension)._worker is None)
+    assert gone(pid) and job.active and job.state == "ready"
+    monkeypatch.undo()
+    assert job.wait() and job.state == "done"
+    assert contents(job) == expected
 
 
 def test_a_second_cancel_stops_at_once(extension: str, tmp_path: Path) -> None:
