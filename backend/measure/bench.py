@@ -18,6 +18,7 @@ from .bench_measure import synthetic_table
 from .bench_methods import exemplar_cost
 from .bench_motion import chained_matches, pair_time, synthetic_motion, warp_errors
 from .bench_ticks import tick_times
+from .bench_tokenflow import memory_by_length
 from .bench_truth import ray_cast_truth
 from .rows import Rows
 
@@ -29,6 +30,7 @@ LONG_ON_A_SHOT: dict[str, tuple[Callable[[Job, Shot], Rows], ...]] = {"core": (c
 SYNTHETIC: dict[str, tuple[Callable[[], Rows], ...]] = {
     "motion": (synthetic_motion,),
     "measure": (synthetic_table,),
+    "methods": (memory_by_length,),
 }
 
 
