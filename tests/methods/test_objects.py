@@ -42,7 +42,7 @@ METHODS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 CHEAP: dict[str, dict[str, Any]] = {
     "rerender": {"key_distance": 1}, "diffsynth": {"deflicker_steps": 0, "finish": False, "noise": "shared"},
-    "synchronized": {"final_fusion": False}, "tokenflow": {"noise": "shared"},
+    "synchronized": {"final_fusion": False, "noise": "shared"}, "tokenflow": {"noise": "shared", "finish": False},
 }  # fmt: skip
 
 
@@ -66,6 +66,11 @@ class Scene(LayeredShot):
 @pytest.fixture(scope="module")
 def scene() -> Scene:
     return Scene()
+
+
+@pytest.fixture(scope="module")
+def short() -> Scene:
+    return Scene(count=2)
 
 
 @pytest.fixture(scope="module")
@@ -143,14 +148,14 @@ def test_what_is_left_alone_is_the_source_and_its_outline_is_smooth(scene: Scene
 
 
 def run(scene: Any, model: Any, method: str, **given: Any) -> dict[int, np.ndarray]:
-    settings = from_keywords(method, **{"steps": 4, "strength": 0.5, "prompt": "oil", **CHEAP.get(method, {}), **given})
+    settings = from_keywords(method, **{"steps": 3, "strength": 0.4, "prompt": "oil", **CHEAP.get(method, {}), **given})
     events = METHODS[method](scene, model, settings, scene.frames, {})
     return {event.frame: event.image for event in left_alone(scene, settings, events) if isinstance(event, FrameDone)}
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_leaves_alone_what_is_to_be_left_alone(method: str, scene: Scene, model: Model) -> None:
-    made = run(scene, model, method, objects=[{"name": "Ground", "keep": True}])
+def test_every_method_leaves_alone_what_is_to_be_left_alone(method: str, short: Scene, model: Model) -> None:
+    scene, made = short, run(short, model, method, objects=[{"name": "Ground", "keep": True}])
     for frame, image in made.items():
         inside = within(scene.layer(frame).index == GROUND)
         assert inside.any()
@@ -160,14 +165,14 @@ def test_every_method_leaves_alone_what_is_to_be_left_alone(method: str, scene: 
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_knows_words_strengths_and_seeds_of_objects(method: str, scene: Scene, model: Model) -> None:
-    """What an object is told changes it, and a part of the picture far from it much less."""
-    plain = run(scene, model, method)
+def test_every_method_knows_words_strengths_and_seeds_of_objects(method: str, short: Scene, model: Model) -> None:
+    """What an object is told changes it."""
+    plain = run(short, model, method)
     for own in ({"prompt": "ink", "negative_prompt": "blur"}, {"strength": 2.0}, {"seed": 7}):
-        other = run(scene, model, method, objects=[{"name": "Ground", **own}])
+        other = run(short, model, method, objects=[{"name": "Ground", **own}])
         for frame, image in other.items():
             change = np.abs(image - plain[frame]).mean(-1)
-            assert change[scene.coverage(frame, GROUND) == 1].mean() > 1e-4, own
+            assert change[short.coverage(frame, GROUND) == 1].mean() > 1e-4, own
 
 
 def test_an_object_of_lower_strength_waits(scene: Scene, model: Model) -> None:
@@ -222,12 +227,11 @@ def test_words_weights_and_regions_are_those_of_the_frame(scene: Scene, model: M
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_follows_what_changes_over_time(method: str, scene: Scene, model: Model) -> None:
-    plain = run(scene, model, method)
-    over_time = {1: {"strength": 0.0}, 2: {"strength": 0.5}, 3: {"strength": 1.0, "prompt": "ink"}}
-    made = run(scene, model, method, over_time=over_time)
-    assert np.array_equal(made[1], scene.beauty(1))
-    assert np.abs(made[3] - plain[3]).mean() > 1e-3
+def test_every_method_follows_what_changes_over_time(method: str, short: Scene, model: Model) -> None:
+    plain = run(short, model, method)
+    made = run(short, model, method, over_time={1: {"strength": 0.0}, 2: {"strength": 1.0, "prompt": "ink"}})
+    assert np.array_equal(made[1], short.beauty(1))
+    assert np.abs(made[2] - plain[2]).mean() > 1e-3
 
 
 def test_a_frame_is_what_it_is_in_a_run_of_its_own_settings(scene: Scene, model: Model) -> None:
