@@ -24,7 +24,7 @@ from .surfaces import Surfaces
 KEPT = 512 << 20  # bytes of pictures kept
 REGION = 1 / 16  # of the picture's width: the finest flicker of tone that is taken out
 SHADE = 1 / 128  # the finest light and shade that is followed
-FADE = 1 / 128  # over which a frame fades out at the border of what it shows
+FADE = 1 / 40  # over which a frame fades out at the border of what it shows
 BLIND = 8  # frames over which tone is steadied where no source tells flicker from light
 SUDDEN = 0.2  # change of tone from one frame to the next, as a logarithm, from which it is light and not flicker
 KNOWN = 0.3  # share of a region that must show in both of two frames, or their tones are compared with less weight
@@ -180,7 +180,8 @@ class Sights(Cache[tuple[int, int], Sight]):
         other, frame = pair
         flow, width = self.surfaces.motion.pair(frame, other).flow, self.surfaces.shot.width
         smaller, larger = sampling(flow)
-        weight = faded_in(self.surfaces.sees(other, frame, STRAY), smaller, max(FADE * width, 1.5))
+        seen, outline = self.surfaces.sees(other, frame, STRAY), self.surfaces.from_outline(frame)
+        weight = faded_in(seen, smaller, outline, FADE * width)
         scale = (np.sqrt(smaller * larger) * (weight > 0)).astype(np.float32)
         if self.source is None:
             return Sight(weight, scale, None)
@@ -210,13 +211,15 @@ def nearest(references: Sequence[int], frame: int) -> dict[int, float]:
     return {before: 1 - share, after: share}
 
 
-def faded_in(seen: np.ndarray, smaller: np.ndarray, fade: float) -> np.ndarray:
+def faded_in(seen: np.ndarray, smaller: np.ndarray, from_outline: np.ndarray, fade: float) -> np.ndarray:
     """Return where a surface is ``seen`` ``(H, W)`` bool and shown well, ``(H, W)`` float32 in [0, 1].
 
     ``smaller`` ``(H, W)`` is how much of its size there it has, at least, see :func:`~..patches.blending.sampling`. The
-    result rises over about ``fade`` px from the borders of what is seen.
+    result rises over ``fade`` px from what is not seen of a surface, so that no seam shows. What is not seen right at
+    an outline (``from_outline`` ``(H, W)`` px) leaves none, nor do single pixels.
     """
     low, high = STRETCH
     sharp = np.clip((cv2.medianBlur(smaller.astype(np.float32), 5) - low) / (high - low), 0, 1)
-    mask = seen.astype(np.float32)
-    return mask * sharp * np.minimum(1.5 * cv2.GaussianBlur(mask, (0, 0), fade), 1)
+    unseen = cv2.morphologyEx((~seen & (from_outline > STRAY)).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3)))
+    distance = cv2.distanceTransform(1 - unseen, cv2.DIST_L2, 5)
+    return seen * sharp * np.minimum(distance / np.float32(fade), 1)
