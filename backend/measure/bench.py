@@ -15,8 +15,10 @@ from ..bridge.job import Job, write_json
 from ..shot.shot import Shot
 from .bench_core import core_overhead
 from .bench_measure import synthetic_table
+from .bench_memory import peak_memory
 from .bench_methods import exemplar_cost
 from .bench_motion import chained_matches, pair_time, synthetic_motion, warp_errors
+from .bench_noise import anchored_noise
 from .bench_ticks import tick_times
 from .bench_tokenflow import memory_by_length
 from .bench_truth import ray_cast_truth
@@ -28,7 +30,7 @@ ON_A_SHOT: dict[str, tuple[Callable[[Job, Shot], Rows], ...]] = {
 }
 LONG_ON_A_SHOT: dict[str, tuple[Callable[[Job, Shot], Rows], ...]] = {"core": (core_overhead,)}
 SYNTHETIC: dict[str, tuple[Callable[[], Rows], ...]] = {
-    "motion": (synthetic_motion,),
+    "motion": (synthetic_motion, anchored_noise, peak_memory),
     "measure": (synthetic_table,),
     "methods": (memory_by_length,),
 }
@@ -56,10 +58,10 @@ def bench(
             found |= {f"{area}: {name}": one for name, one in work().items()}
     if truth is not None:
         found |= {f"motion: {name}": one for name, one in ray_cast_truth(truth).items()}
-    if shots is not None:
-        tables = importlib.import_module(".bench_diffusion", __package__).diffusion_tables(shots)
     if ticks is not None:
         found |= {f"blender: {name}": one for name, one in tick_times(ticks).items()}
+    if shots is not None:
+        tables = importlib.import_module(".bench_diffusion", __package__).diffusion_tables(shots)
         found |= {f"diffusion | {name}": one for name, one in tables.items()}
     rows = {name: dataclasses.asdict(one) for name, one in found.items()}
     if target is not None:

@@ -140,16 +140,21 @@ def synthetic_motion() -> Rows:
     shot = SyntheticShot((256, 144))
     kept = chained_share(shot.motion, shot.frames)
     rows = {"matches first to last, chained / direct": row(kept, at_most=0.05)}
-    middle, last = shot.frames[len(shot.frames) // 2], shot.frames[-1]
     for rigid, how in ((True, "by matrices"), (False, "by surface address")):
         motion = ExactMotion(shot.geometry(rigid))
-        for lag, (i, j) in {"lag 8": (middle, middle - 8), "first-last": (last, shot.frames[0])}.items():
+        for lag, (i, j) in synthetic_lags(shot).items():
             clear = shot.motion.facing(i, j) > GRAZING
             found, truth = motion.pair(i, j), shot.motion.pair(i, j)
             error = np.linalg.norm(found.flow - truth.flow, axis=-1)
             judged = accuracy(error, found.valid > 0, truth.valid > 0, clear)
             rows |= {f"{how}, {lag}: {name}": one for name, one in judged.items()}
     return {f"synthetic shot, {name}": one for name, one in rows.items()}
+
+
+def synthetic_lags(shot: SyntheticShot) -> dict[str, tuple[int, int]]:
+    """Return the pairs of frames that are looked at, by their lag."""
+    middle = shot.frames[len(shot.frames) // 2]
+    return {"lag 8": (middle, middle - 8), "first-last": (shot.frames[-1], shot.frames[0])}
 
 
 def accuracy(error: np.ndarray, accepted: np.ndarray, visible: np.ndarray, clear: np.ndarray) -> Rows:

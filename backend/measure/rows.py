@@ -1,6 +1,6 @@
 """The rows of the bench: one number each, with its unit and, where a goal is set, whether it is met.
 
-Goals are ratios and errors, never seconds: those depend on the machine.
+Goals are ratios, errors and sizes. Times depend on the machine; the one that has a goal is processor time.
 """
 
 from __future__ import annotations
