@@ -118,20 +118,24 @@ def show_in_editor(image: bpy.types.Image) -> None:
 def fit_views() -> None:
     """Let the preview fill the Image Editors that show it, with room for the source where that lies beside it."""
     beside = bpy.context.window_manager.tempera.compare == "BESIDE"
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            image = area.spaces[0].image if area.ui_type == "IMAGE_EDITOR" else None
-            region = next((region for region in area.regions if region.type == "WINDOW"), None)
-            if image is None or image.name != PICTURE or region is None or not all(image.size):
-                continue
-            with bpy.context.temp_override(window=window, area=area, region=region):
-                across, up = (have / need for have, need in zip((region.width, region.height), image.size, strict=True))
-                if beside and image.size[0] > image.size[1]:
-                    up /= 3  # as much room below as the source takes above, since the view stays centred
-                elif beside:
-                    across /= 3
-                bpy.ops.image.view_all(fit_view=True)
-                bpy.ops.image.view_zoom_ratio(ratio=FILLED * min(across, up))
+    for area in image_editors():
+        image = area.spaces[0].image
+        if image is not None and image.name == PICTURE:
+            wide = image.size[0] > image.size[1]
+            # As much room below as the source takes above, or to the right: the view stays centred.
+            fill(area, (1 if wide or not beside else 3, 3 if wide and beside else 1))
+
+
+def fill(area: bpy.types.Area, room: tuple[int, int] = (1, 1)) -> None:
+    """Zoom an Image Editor so that its image, ``room`` times across and up, fits into it."""
+    image = area.spaces[0].image
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    window = next(each for each in bpy.context.window_manager.windows if area in each.screen.areas[:])
+    if all(image.size):
+        with bpy.context.temp_override(window=window, area=area, region=region):
+            sides = (region.width / (image.size[0] * room[0]), region.height / (image.size[1] * room[1]))
+            bpy.ops.image.view_all(fit_view=True)
+            bpy.ops.image.view_zoom_ratio(ratio=FILLED * min(sides))
 
 
 def image_editors() -> list[bpy.types.Area]:

@@ -12,7 +12,7 @@ from bpy.props import IntProperty
 from ..backend.bridge.errors import UserError
 from .job import Job
 from .jobs import OfOneJob, find_job
-from .preview import image_editors
+from .preview import fill, image_editors
 from .stylize import StartsJobs
 
 NOTE = "tempera"  # the custom property of an image: which frame of which job it is
@@ -61,6 +61,7 @@ class TEMPERA_OT_edit_frame(OfOneJob, bpy.types.Operator):
         for area in image_editors()[:1]:
             area.spaces[0].image = image
             area.spaces[0].mode = "PAINT"
+            fill(area)
 
 
 class TEMPERA_OT_use_as_key(StartsJobs, bpy.types.Operator):

@@ -107,19 +107,23 @@ class Blender:
         self._xdotool("key", keys)
         self.settle()
 
-    def press_button(self, operator: str, area: str) -> None:
+    def press_button(self, operator: str, area: str, region: str = "WINDOW") -> None:
         """Click the button of an operator, such as "tempera.preview", wherever in an editor it is."""
-        self.click(*self.find(operator, area))
+        self.click(*self.find(operator, area, region))
 
-    def find(self, operator: str, area: str) -> tuple[int, int]:
-        """Return where the button of an operator is: hover over the editor until Blender names it."""
-        left, top, right, bottom = map(int, self.run(BOUNDS.format(area=area)).split())
-        columns = [left + (right - left) * share // 12 for share in (6, 3, 9, 11)]
-        for x in columns:
-            for y in range(top + 6, bottom, 11):
-                self.move(x, y)
-                if operator in self.run(NAME_BUTTON.format(area=area)):
-                    return x, y
+    def find(self, operator: str, area: str, region: str = "WINDOW") -> tuple[int, int]:
+        """Return where the button of an operator is: hover over the region until Blender names it."""
+        place = {"area": area, "region": region}
+        left, top, right, bottom = map(int, self.run(BOUNDS.format(**place)).split())
+        if region == "HEADER":
+            points = [(x, (top + bottom) // 2) for x in range(right - 12, left, -16)]
+        else:
+            columns = [left + (right - left) * share // 12 for share in (6, 3, 9, 11)]
+            points = [(x, y) for x in columns for y in range(top + 6, bottom, 11)]
+        for x, y in points:
+            self.move(x, y)
+            if operator in self.run(NAME_BUTTON.format(**place)):
+                return x, y
         raise AssertionError(f"{area} shows no button of {operator}; see {self.picture('lost')}")
 
     def picture(self, name: str) -> Path:
@@ -141,15 +145,15 @@ class Blender:
 AREA = """
 window = bpy.context.window_manager.windows[0]
 area = next(area for area in window.screen.areas if area.type == "{area}")
+region = next(region for region in area.regions if region.type == "{region}")
 """
 BOUNDS = AREA + """
-print(area.x, window.height - area.y - area.height, area.x + area.width, window.height - area.y)
+print(region.x, window.height - region.y - region.height, region.x + region.width, window.height - region.y)
 """
 NAME_BUTTON = AREA + """
 bpy.context.window_manager.clipboard = ""
-for region in area.regions:
-    with bpy.context.temp_override(window=window, area=area, region=region):
-        if bpy.ops.ui.copy_python_command_button.poll():
-            bpy.ops.ui.copy_python_command_button()
+with bpy.context.temp_override(window=window, area=area, region=region):
+    if bpy.ops.ui.copy_python_command_button.poll():
+        bpy.ops.ui.copy_python_command_button()
 print(bpy.context.window_manager.clipboard)
 """

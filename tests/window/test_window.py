@@ -160,9 +160,9 @@ def test_paint_on_one_frame_is_carried_to_the_others(window: Blender) -> None:
     window.until("any('tempera' in image for image in bpy.data.images)")
     window.settle()
     window.picture("08-edit")
-    window.drag((500, 680), (760, 740))
+    window.drag((420, 640), (760, 720))
     window.picture("09-painted")
-    window.press_button("tempera.use_as_key", "IMAGE_EDITOR")
+    window.press_button("tempera.use_as_key", "IMAGE_EDITOR", "HEADER")
     window.until(f"not {JOBS}[-1].active")
     assert window.ask(f"[path.stat().st_mtime_ns for path in {JOBS}[-1].frames]") != before
     assert window.ask(f"len({JOBS}[-1].files.retouches())") == "1"
