@@ -85,15 +85,15 @@ class TokenFlowSettings(MotionSettings, DiffusionSettings):
     )
     inversion_fineness: int = setting(
         5, "Inversion Steps", "For Plug-and-Play: steps of tracing the render back to noise, for each denoising step",
-        low=1, high=100, soft_high=20, section="advanced",
+        low=1, high=100, soft_high=20, section="advanced", needs=("editor", "pnp"),
     )
     feature_share: float = setting(
         0.8, "Hold Features", "For Plug-and-Play: share of the run in which the render's features are held",
-        low=0.0, high=1.0, subtype="FACTOR", section="advanced",
+        low=0.0, high=1.0, subtype="FACTOR", section="advanced", needs=("editor", "pnp"),
     )
     attention_share: float = setting(
         0.5, "Hold Attention", "For Plug-and-Play: share of the run in which the render's self-attention is held",
-        low=0.0, high=1.0, subtype="FACTOR", section="advanced",
+        low=0.0, high=1.0, subtype="FACTOR", section="advanced", needs=("editor", "pnp"),
     )
 
     def resolved(self) -> TokenFlowSettings:
