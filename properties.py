@@ -215,7 +215,7 @@ class TEMPERA_PG_scene(bpy.types.PropertyGroup):
 
     def evaluations(self, frames: int) -> int:
         """Return about how many network evaluations ``frames`` take as the panel is set."""
-        return self.settings().chosen.evaluations(frames)
+        return self.settings().evaluations(frames)
 
     def take(self, run: Settings) -> None:
         """Show the settings ``run`` in the panel."""

@@ -52,7 +52,7 @@ class Costs:
         with contextlib.suppress(KeyError):
             learnt = {name: report[name] for name in ("seconds", "evaluations", "size", "memory")}
             learnt["made"] = report["frames_made_in_this_run"]
-            learnt["expected"] = run.chosen.evaluations(learnt["made"])
+            learnt["expected"] = run.evaluations(learnt["made"])
             if learnt["made"]:
                 self._known[_kind(run)] = learnt
                 with contextlib.suppress(UserError):  # known in this session all the same

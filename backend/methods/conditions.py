@@ -14,7 +14,6 @@ from torch import Tensor
 from ..bridge.errors import UserError
 from ..bridge.settings import Settings
 from ..bridge.settings.diffusion import DiffusionSettings
-from ..bridge.settings.objects import ObjectSettings
 from ..diffusion.conditioning import Condition, Region, Text
 from ..diffusion.pictures import pad, to_tensor
 from ..diffusion.protocol import Model
@@ -75,7 +74,7 @@ class Conditions:
 
     def _regions(self, frame: int, text: Text) -> tuple[Region, ...]:
         """Return where objects have words of their own; where they have but a negative, ``text`` holds."""
-        spoken = [(row, told) for row, told in enumerate(self._objects.told) if has_words(told)]
+        spoken = [(row, told) for row, told in enumerate(self._objects.told) if told.spoken]
         if not spoken:
             return ()
         cells = self._cells(frame)
@@ -91,11 +90,6 @@ class Conditions:
     def _cells(self, frame: int) -> Tensor:
         """Return the mattes of the objects that are told something, on the latents' cells (entries, h, w)."""
         return torch.from_numpy(self._objects.cells(frame, self._shape, self._model.codec.factor))
-
-
-def has_words(told: ObjectSettings) -> bool:
-    """Return whether an object is painted from words of its own."""
-    return not told.kept and bool(told.prompt or told.negative_prompt)
 
 
 def diffusion(settings: Settings) -> DiffusionSettings:

@@ -33,6 +33,18 @@ def test_settings_at_a_frame_are_those_baked_for_it() -> None:
     assert made.at(3).over_time == {}
 
 
+def test_objects_with_words_of_their_own_take_more_evaluations() -> None:
+    words, both, kept = {"prompt": "ink"}, {"prompt": "ink", "negative_prompt": "blur"}, {"prompt": "ink", "keep": True}
+
+    def count(guidance: float, *told: dict[str, Any]) -> int:
+        objects = [{"name": "Fox", **each} for each in told]
+        return from_keywords("framewise", steps=10, strength=1.0, guidance=guidance, objects=objects).evaluations(3)
+
+    assert [count(7.5), count(7.5, words), count(7.5, both), count(7.5, kept, {"seed": 3})] == [60, 90, 120, 60]
+    assert [count(1.0), count(1.0, words), count(1.0, both)] == [30, 60, 60]
+    assert from_keywords("exemplar", objects=[{"name": "Fox", "prompt": "ink"}]).evaluations(3) == 0
+
+
 def test_an_object_is_itself_or_what_its_collection_holds() -> None:
     assert ObjectSettings("Fox").names == {"Fox"}
     assert ObjectSettings("Set", members=("A", "B")).names == {"A", "B"}

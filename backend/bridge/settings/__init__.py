@@ -70,6 +70,17 @@ class Settings(Group):
         """The settings group of the chosen method."""
         return getattr(self, self.method)
 
+    def evaluations(self, frames: int) -> int:
+        """Return about how many evaluations a shot of so many frames takes: objects with words of their own take more.
+
+        One more for each, and another where it has a negative prompt of its own and there is guidance.
+        """
+        alone = self.chosen.evaluations(frames)
+        guided = getattr(self.chosen, "guidance", 1.0) > 1.0
+        spoken = [each for each in self.objects if each.spoken]
+        more = len(spoken) + guided * sum(bool(each.negative_prompt) for each in spoken)
+        return alone + alone * more // (1 + guided)
+
     def at(self, frame: int) -> Settings:
         """Return the settings as they are at ``frame``."""
         chosen = dataclasses.replace(self.chosen, **self.over_time.get(frame, {}))  # type: ignore[type-var]

@@ -42,6 +42,11 @@ class ObjectSettings(Group):
         """Whether the object stays as it was rendered."""
         return self.keep or self.strength == 0
 
+    @property
+    def spoken(self) -> bool:
+        """Whether the object is painted from words of its own."""
+        return not self.kept and bool(self.prompt or self.negative_prompt)
+
     def __post_init__(self) -> None:
         """Check the values; UserError where no object is named."""
         super().__post_init__()
