@@ -23,8 +23,8 @@ class DiffusionSettings(Group):
 
     prompt: str = setting(
         "", "Prompt",
-        "What the picture should look like, in words. A marker 'prompt: at night' changes it from there on, a text strip "
-        "named 'prompt' while it lasts", section="style", over_time=True,
+        "What the picture should look like, in words. A marker 'prompt: at night' changes it from there on, "
+        "a text strip named 'prompt' while it lasts", section="style", over_time=True,
     )
     negative_prompt: str = setting(
         "", "Negative Prompt", "What the picture should not look like, in words", section="style",
