@@ -9,6 +9,7 @@ import numpy as np
 
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # Rec. 709, on sRGB values: a measure, not a colour
 MAX_GAIN = 2.0
+FINE = 1.5  # px: the deviation of the Gaussian that takes fine detail away
 BLACK = np.float32(0.02)  # keeps the light of black pixels finite
 MAX_LIGHT = np.float32(1.1)  # the most by which light may change, as a natural logarithm: threefold
 NOISE = np.float32(0.05)  # and the least
@@ -68,6 +69,33 @@ def contrast_blend(images: Sequence[np.ndarray], weights: Sequence[np.ndarray], 
 def _standard(image: np.ndarray) -> np.ndarray:
     """Return every channel of ``image`` with mean 0 and standard deviation 1; a constant one is 0."""
     return (image - image.mean((0, 1))) / np.maximum(image.std((0, 1)), 1e-6)
+
+
+def fine_detail(image: np.ndarray, where: np.ndarray) -> float:
+    """Return the strength of what a Gaussian of ``FINE`` px takes away from ``image`` ``(H, W, C)``, over ``where``."""
+    return float(np.sqrt(np.square(_fine(image)[where]).mean())) if where.any() else 0.0
+
+
+def softened(image: np.ndarray, where: np.ndarray, wanted: float) -> np.ndarray:
+    """Return ``image`` ``(H, W, C)`` blurred at ``where`` ``(H, W)`` bool, so far that its fine detail is ``wanted``.
+
+    An image that has no more than that stays. The blurred one is mixed in by the share at which the detail, a quadratic
+    function of it, is met; where all of it does not suffice, all of it.
+    """
+    weight = cv2.GaussianBlur(where.astype(np.float32), (0, 0), 1.0)
+    change = weight[..., None] * (cv2.GaussianBlur(image, (0, 0), 1.0) - image)
+    now, shift = _fine(image)[where], _fine(change)[where]
+    excess = np.square(now).mean() - wanted**2 if where.any() else 0.0
+    curvature = np.square(shift).mean() if where.any() else 0.0
+    if excess <= 0 or curvature <= 0:
+        return image
+    slope = (now * shift).mean()
+    share = (-slope - np.sqrt(max(slope**2 - excess * curvature, 0))) / curvature
+    return image + np.float32(np.clip(share, 0, 1)) * change
+
+
+def _fine(image: np.ndarray) -> np.ndarray:
+    return image - cv2.GaussianBlur(image, (0, 0), FINE)
 
 
 def contrast_ratio(painted: np.ndarray, source: np.ndarray, radius: float) -> float:

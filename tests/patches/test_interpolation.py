@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from backend.patches.interpolation import chosen_later, interpolated
-from backend.patches.statistics import contrast_blend
+from backend.patches.statistics import contrast_blend, fine_detail, softened
 
 RNG = np.random.default_rng(3)
 SHAPE = (24, 32)
@@ -94,3 +94,14 @@ def test_where_one_key_ends_there_is_no_seam():
         steps.append(np.abs((joined - b)[:, 16] - (joined - b)[:, 15]).mean())
     assert steps[1] < 0.5 * steps[0], steps
     assert steps[2] < steps[1], steps
+
+
+def test_softening_meets_the_wanted_detail_where_asked_and_nowhere_else():
+    image, where = painting(1), np.zeros(SHAPE, bool)
+    where[8:16] = True
+    wanted = 0.8 * fine_detail(image, where)
+    soft = softened(image, where, wanted)
+    assert fine_detail(soft, where) == pytest.approx(wanted, rel=1e-3)
+    assert np.array_equal(soft[:3], image[:3]) and np.array_equal(soft[22:], image[22:])
+    assert np.array_equal(softened(image, where, 1.1 * fine_detail(image, where)), image)
+    assert np.array_equal(softened(image, ~(where | ~where), 0.0), image)
