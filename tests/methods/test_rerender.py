@@ -17,7 +17,7 @@ from backend.bridge.settings import from_keywords
 from backend.diffusion.model import open_model
 from backend.diffusion.protocol import Model
 from backend.methods import FrameDone, Step
-from backend.methods.rerender import KeyPainter, rerender
+from backend.methods.rerender import KeyPainter, rerender, untinted
 from backend.shot.pictures import encode_png
 from backend.shot.shot import Shot
 from backend.worker import run_job
@@ -175,6 +175,15 @@ def test_a_key_frame_that_anchors_do_not_show_becomes_one(model: Model, tmp_path
         list(painter.translate(frame))
     assert [anchor.frame for anchor in painter.anchors] == [1, 2]
     assert list(painter.finished) == [1, 2, 3]
+
+
+def test_noise_that_key_frames_share_has_no_tint() -> None:
+    noise = untinted(
+        lambda stream: 1.3 * torch.randn(1, 4, 6, 8, generator=torch.Generator().manual_seed(stream)) + 0.2
+    )
+    for stream in (0, 7):
+        assert noise(stream).mean((2, 3)).abs().max() < 1e-6
+        assert (noise(stream).std((2, 3)) - 1).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
