@@ -14,6 +14,7 @@ from typing import Any
 from ..bridge.job import Job, write_json
 from ..shot.shot import Shot
 from .bench_core import core_overhead
+from .bench_deflicker import deflickered_alone, deflickered_baseline, planted_flicker, remap_cost, strip_time
 from .bench_measure import synthetic_table
 from .bench_memory import peak_memory
 from .bench_methods import exemplar_cost
@@ -28,10 +29,14 @@ ON_A_SHOT: dict[str, tuple[Callable[[Job, Shot], Rows], ...]] = {
     "motion": (warp_errors, pair_time, chained_matches),
     "methods": (exemplar_cost,),
 }
-LONG_ON_A_SHOT: dict[str, tuple[Callable[[Job, Shot], Rows], ...]] = {"core": (core_overhead,)}
+LONG_ON_A_SHOT: dict[str, tuple[Callable[[Job, Shot], Rows], ...]] = {
+    "core": (core_overhead,),
+    "deflicker": (remap_cost, strip_time, planted_flicker),
+}
 SYNTHETIC: dict[str, tuple[Callable[[], Rows], ...]] = {
     "motion": (synthetic_motion, anchored_noise, peak_memory),
     "measure": (synthetic_table,),
+    "deflicker": (deflickered_alone,),
     "methods": (memory_by_length,),
 }
 
@@ -63,6 +68,7 @@ def bench(
     if shots is not None:
         tables = importlib.import_module(".bench_diffusion", __package__).diffusion_tables(shots)
         found |= {f"diffusion | {name}": one for name, one in tables.items()}
+        found |= {f"deflicker: {name}": one for name, one in deflickered_baseline(shots).items()}
     rows = {name: dataclasses.asdict(one) for name, one in found.items()}
     if target is not None:
         write_json(target, rows)

@@ -53,12 +53,14 @@ def diffsynth(
         yield from studio.paint(take, wanted)
 
 
-def deflickered(steps: int, times: int) -> frozenset[int]:
-    """Return at which of the ``steps`` frames are deflickered: ``times`` of them, evenly spread, the last one never.
+def deflickered(steps: int, every: int) -> frozenset[int]:
+    """Return after which of the ``steps`` frames are deflickered: every so many, at least one; none where that is 0.
 
-    The last one's pictures are the finished ones, which are deflickered as such.
+    Never the last: its pictures are the finished ones, which are deflickered as such.
     """
-    return frozenset((k + 1) * (steps - 1) // (times + 1) for k in range(times)) if steps > 1 else frozenset()
+    if every == 0 or steps < 2:
+        return frozenset()
+    return frozenset(range(every - 1, steps - 1, every)) or frozenset([steps - 2])
 
 
 class _Studio:
@@ -73,7 +75,7 @@ class _Studio:
         noise = anchored if self._chosen.noise == "auto" else self._chosen.noise
         self._noise = ShotNoise(noise, shot, settings, model.codec.factor)
         steps = len(self._sampler())
-        self._smoothed = deflickered(steps, self._chosen.deflicker_steps)
+        self._smoothed = deflickered(steps, self._chosen.deflicker_every)
         rounds = len(self._smoothed) + self._chosen.finish
         self._done, self._total = 0, frames * (steps + 2 * rounds)
 

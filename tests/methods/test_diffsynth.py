@@ -56,7 +56,7 @@ def shot(tmp_path_factory: pytest.TempPathFactory) -> Shot:
 
 
 def frames(shot: Shot, model: Model, wanted: Sequence[int] = (), **settings: object) -> dict[int, np.ndarray]:
-    chosen = from_keywords("diffsynth", **{"steps": 4, "prompt": "oil", "deflicker_steps": 2, **settings})
+    chosen = from_keywords("diffsynth", **{"steps": 4, "prompt": "oil", "deflicker_every": 2, **settings})
     events = list(diffsynth(shot, model, chosen, wanted or shot.frames, {}))
     steps = [event for event in events if isinstance(event, Step)]
     assert [step.done for step in steps] == sorted(step.done for step in steps)
@@ -71,13 +71,13 @@ def spread(made: dict[int, np.ndarray]) -> float:
 
 @pytest.mark.parametrize("blend", ["strokes", "mean", "patches"])
 def test_every_frame_comes_back_whichever_others_are_wanted(blend: str, shot: Shot, model: Model) -> None:
-    whole = frames(shot, model, blend=blend, steps=2, deflicker_steps=1)
+    whole = frames(shot, model, blend=blend, steps=2, deflicker_every=1)
     assert list(whole) == [1, 2, 3, 4]
     for image in whole.values():
         assert image.shape == (43, 61, 3)
         assert image.dtype == np.float32
         assert 0 <= image.min() < image.max() <= 1
-    again = frames(Shot.open(shot.folder), model, [3], blend=blend, steps=2, deflicker_steps=1)
+    again = frames(Shot.open(shot.folder), model, [3], blend=blend, steps=2, deflicker_every=1)
     assert list(again) == [3]
     assert np.array_equal(again[3], whole[3])
 
@@ -96,22 +96,22 @@ def test_a_smoother_that_changes_nothing_leaves_sampling_unchanged(
     shot: Shot, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """methods.md 5(e) of DiffSynth; a plain encoding of the decoded pictures drifts."""
-    plain = frames(shot, model, deflicker_steps=0, finish=False)
+    plain = frames(shot, model, deflicker_every=0, finish=False)
     monkeypatch.setattr(module, "smoother", lambda run, *_: _Unchanged(run))
-    still = frames(shot, model, deflicker_steps=3, finish=True)
+    still = frames(shot, model, deflicker_every=1, finish=True)
     assert max(np.abs(still[frame] - plain[frame]).max() for frame in plain) < 5e-6  # rounding, of S2 too
     monkeypatch.setattr(model.codec, "encode_delta", lambda z, edited, decoded: model.codec.encode(decoded))
-    drifted = frames(shot, model, deflicker_steps=3, finish=False)
+    drifted = frames(shot, model, deflicker_every=1, finish=False)
     assert max(np.abs(drifted[frame] - plain[frame]).max() for frame in plain) > 1e-3
 
 
 def test_deflickering_counts_on_the_way_and_at_the_end(tmp_path: Path, model: Model) -> None:
     still = flickering(tmp_path, 4)
-    given = {"steps": 4, "strength": 0.5, "blend": "mean"}
-    alone = frames(still, model, deflicker_steps=0, finish=False, **given)
-    on_the_way = frames(still, model, deflicker_steps=1, finish=False, **given)
+    given = {"steps": 4, "strength": 0.5, "blend": "mean"}  # two steps are run
+    alone = frames(still, model, deflicker_every=0, finish=False, **given)
+    on_the_way = frames(still, model, deflicker_every=1, finish=False, **given)
     assert np.abs(on_the_way[2] - alone[2]).max() > 1e-3
-    finished = frames(still, model, deflicker_steps=1, finish=True, **given)
+    finished = frames(still, model, deflicker_every=1, finish=True, **given)
     assert spread(finished) < 0.95 * spread(on_the_way)
 
 
@@ -127,8 +127,8 @@ def test_edits_are_gentle_the_state_stays(shot: Shot, model: Model, monkeypatch:
 
 
 def test_frames_look_at_the_first_and_the_previous_one(shot: Shot, model: Model) -> None:
-    alone = frames(shot, model, attention=False, deflicker_steps=0, finish=False)
-    seen = frames(shot, model, attention=True, deflicker_steps=0, finish=False)
+    alone = frames(shot, model, attention=False, deflicker_every=0, finish=False)
+    seen = frames(shot, model, attention=True, deflicker_every=0, finish=False)
     assert np.array_equal(alone[1], seen[1])
     assert all(np.abs(alone[frame] - seen[frame]).max() > 1e-4 for frame in (2, 3, 4))
 
@@ -142,11 +142,10 @@ def test_equal_frames_stay_equal(tmp_path: Path, model: Model) -> None:
 
 
 def test_deflickered_steps_are_spread_and_never_the_last() -> None:
-    assert deflickered(20, 4) == {3, 7, 11, 15}
-    assert deflickered(4, 4) == {0, 1, 2}
-    assert deflickered(4, 1) == {1}
-    assert deflickered(20, 0) == deflickered(1, 4) == frozenset()
-    assert deflickered(5, 100) == {0, 1, 2, 3}
+    assert deflickered(20, 5) == {4, 9, 14}
+    assert deflickered(4, 1) == {0, 1, 2}
+    assert deflickered(4, 5) == {2}
+    assert deflickered(20, 0) == deflickered(1, 5) == frozenset()
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])

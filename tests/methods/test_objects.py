@@ -41,7 +41,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "diffsynth": diffsynth,
 }  # fmt: skip
 CHEAP: dict[str, dict[str, Any]] = {
-    "rerender": {"key_distance": 1}, "diffsynth": {"deflicker_steps": 0, "finish": False, "noise": "shared"},
+    "rerender": {"key_distance": 1}, "diffsynth": {"deflicker_every": 0, "finish": False, "noise": "shared"},
     "synchronized": {"final_fusion": False, "noise": "shared"}, "tokenflow": {"noise": "shared", "finish": False},
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "diffsynth, patch matching": {"blend": "patches"},
     "diffsynth, estimated flow": {"motion": "estimated"},
     "diffsynth, mean": {"blend": "mean"},
-    "diffsynth, deflickered at the end only": {"deflicker_steps": 0},
+    "diffsynth, deflickered at the end only": {"deflicker_every": 0},
     "diffsynth, deflickered on the way only": {"finish": False},
-    "diffsynth, deflicker off": {"deflicker_steps": 0, "finish": False},
+    "diffsynth, deflicker off": {"deflicker_every": 0, "finish": False},
 }
