@@ -320,6 +320,27 @@ def test_an_index_that_is_gone_is_told_by_its_last_words(
     told(plan)
 
 
+def test_an_update_that_fails_no_longer_counts_as_installed(plan: Plan, index: Index) -> None:
+    told(plan)
+    make_wheel(index.folder, "grain", filler=10)
+    (index.folder / "canvas-1.0-py3-none-any.whl").write_bytes(b"no archive at all")
+    write_lock(plan.locks, sorted(index.folder.iterdir()), index.address)
+    assert "Installing the packages failed" in refused(plan)
+    make_wheel(index.folder, "canvas", filler=10)
+    write_lock(plan.locks, sorted(index.folder.iterdir()), index.address)
+    told(plan)
+
+
+def test_another_accelerator_begins_with_an_empty_environment(plan: Plan, index: Index) -> None:
+    told(plan)
+    left = next(plan.environment.rglob("grain.py")).with_name("left_from_the_other.py")
+    left.touch()
+    write_lock(plan.locks, sorted(index.folder.iterdir()), index.address, accelerator="xpu")
+    told(replace(plan, accelerator="xpu"))
+    assert marker(plan.environment)["accelerator"] == "xpu"
+    assert not left.exists()
+
+
 def test_removing_leaves_what_tempera_did_not_install(plan: Plan) -> None:
     told(plan)
     (plan.folder / "jobs").mkdir()

@@ -25,6 +25,7 @@ from .machine import Machine, accelerator_problem, folder_problem, machine_probl
 from .tool import Tool, find_tool, run
 
 LOG = "install.log"
+BEGUN = "begun-for"  # in an environment: the accelerator that it is made for
 PHASES = ("check", "tool", "environment", "download", "install", "verify")
 PARTS = ("environment", "wheels", "tools", "cache", "python", LOG)  # all that an install makes in its folder
 UNPACKED = 2.2  # bytes on the disk for each byte of a wheel, itself not counted
@@ -71,7 +72,8 @@ def install(plan: Plan, machine: Machine, tell: Tell) -> None:
     ``tell`` hears of every phase that begins and of every megabyte.
     """
     lock = check(plan, machine, tell)
-    if marker(plan.environment).get("lock") == lock.digest:
+    noted = marker(plan.environment)
+    if (noted.get("lock"), noted.get("accelerator")) == (lock.digest, plan.accelerator):
         return
     tell(Progress("tool", note="Looking for uv"))
     uv = pinned_uv(machine.platform, plan.locks)
@@ -114,7 +116,8 @@ def check(plan: Plan, machine: Machine, tell: Tell) -> Lock:
 def make_environment(plan: Plan, tool: Tool, lock: Lock, tell: Tell) -> str:
     """Make an empty environment, or keep one that was begun, and return the version of its Python ("3.12").
 
-    UserError where there is no Python that fits the lock, or the tool cannot make it.
+    One that was begun for another accelerator is made anew: its PyTorch would pass for this one's. UserError
+    where there is no Python that fits the lock, or the tool cannot make it.
     """
     tell(Progress("environment", note="Making an environment"))
     commands = tool.make_commands(plan.environment, lock.pythons, plan.online)
@@ -123,13 +126,15 @@ def make_environment(plan: Plan, tool: Tool, lock: Lock, tell: Tell) -> str:
             f"Blender's Python {'{}.{}'.format(*sys.version_info[:2])} is none that PyTorch fits, and uv, which brings "
             "its own, could not be had. Connect to the network and try again, or put uv's wheel into the wheelhouse."
         )
-    python = python_version(plan.environment)
-    trouble = ""
+    begun, trouble = plan.environment / BEGUN, ""
+    kept = begun.is_file() and begun.read_text(encoding="utf-8") == plan.accelerator
+    python = python_version(plan.environment) if kept else ""
     while python not in lock.pythons and commands:
         trouble = run(commands.pop(0), plan.log, tool.variables())
         python = python_version(plan.environment)
     if python not in lock.pythons:
         raise UserError(f"The environment cannot be made ({trouble[:300]}). Try again, or choose another folder.")
+    begun.write_text(plan.accelerator, encoding="utf-8")
     return python
 
 
@@ -187,6 +192,7 @@ def put_in(plan: Plan, tool: Tool, lock: Lock, wheels: list[Path], tell: Tell) -
     tell(Progress("install", note=f"Installing {len(wheels)} packages"))
     listing = plan.folder / "wheels" / "requirements.txt"
     try:
+        (plan.environment / MARKER).unlink(missing_ok=True)  # from now on it is not what was noted
         listing.parent.mkdir(exist_ok=True)
         listing.write_text("".join(f"{file.absolute().as_uri()}\n" for file in wheels), encoding="utf-8")
     except OSError as error:
