@@ -22,7 +22,7 @@ from .cache import Budget, Cache
 
 SPACING = 1.25  # surfel lattice, in sample spacings at the closest approach
 CLOSEST = 5.0  # percentile of sample spacing that counts as the closest approach
-MOST_SAMPLES = 8  # a side, per pixel, where a surface is far and its lattice fine
+MOST_SAMPLES = 24  # along a side of a pixel, where a surface is far or seen edge-on and its lattice fine
 
 
 @dataclass(frozen=True)
@@ -172,16 +172,13 @@ def _slope(owner: np.ndarray, page: np.ndarray, at: tuple[int, int], step: tuple
 
 
 @njit(cache=True)
-def _samples_a_side(here: np.ndarray, slopes: np.ndarray, spacing: np.ndarray) -> int:
-    """Return how many samples a side a pixel needs, so that hardly a surfel falls between two of them."""
-    most = 0.0
-    for direction in range(2):
-        length = 0.0
-        for k in range(3):
-            step = (slopes[direction, k] - slopes[direction, 3] * here[k] / here[3]) / here[3]
-            length += (step / spacing[k]) ** 2
-        most = max(most, np.sqrt(length))
-    return int(min(max(np.ceil(1.5 * most), 1.0), MOST_SAMPLES))
+def _samples_along(here: np.ndarray, slope: np.ndarray, spacing: np.ndarray) -> int:
+    """Return how many samples a pixel needs along one side, so that hardly a surfel falls between two of them."""
+    length = 0.0
+    for k in range(3):
+        step = (slope[k] - slope[3] * here[k] / here[3]) / here[3]
+        length += (step / spacing[k]) ** 2
+    return int(min(max(np.ceil(1.5 * np.sqrt(length)), 1.0), MOST_SAMPLES))
 
 
 @njit(cache=True)
@@ -209,22 +206,23 @@ def sample(
     for k in range(3):
         page[..., k] = address[..., k] * scale
     slopes = np.zeros((height, width, 2, 4))
-    sides = np.zeros((height, width), np.int64)
+    sides = np.zeros((height, width, 2), np.int64)  # a face seen edge-on needs many samples along one side only
     for y in range(height):
         for x in range(width):
             who = owner[y, x]
             if 0 <= who < len(lattice) and np.isfinite(lattice[who, 0]):
                 _slope(owner, page, (y, x), (1, 0), slopes[y, x, 0])
                 _slope(owner, page, (y, x), (0, 1), slopes[y, x, 1])
-                sides[y, x] = _samples_a_side(page[y, x], slopes[y, x], lattice[who])
-    keys = np.empty((sides * sides).sum(), np.uint64)
+                for side in range(2):
+                    sides[y, x, side] = _samples_along(page[y, x], slopes[y, x, side], lattice[who])
+    keys = np.empty((sides[..., 0] * sides[..., 1]).sum(), np.uint64)
     cells = np.empty(len(keys), np.int64)
     n = 0
     for y in range(height):
         for x in range(width):
-            side = sides[y, x]
-            for m in range(side * side):
-                v, u = (m // side + 0.5) / side - 0.5, (m % side + 0.5) / side - 0.5
+            down, across = sides[y, x]
+            for m in range(down * across):
+                v, u = (m // across + 0.5) / down - 0.5, (m % across + 0.5) / across - 0.5
                 at = page[y, x] + v * slopes[y, x, 0] + u * slopes[y, x, 1]
                 keys[n] = _surfel_key(owner[y, x], at[:3] / at[3], lattice[owner[y, x]])
                 cells[n] = (y // factor) * columns + x // factor
