@@ -146,10 +146,14 @@ def _pass(conv: torch.nn.Conv2d, matrix: torch.Tensor) -> None:
 
 
 def make_scheduler() -> DDIMScheduler:
-    """Return the noise schedule of Stable Diffusion, for a network that predicts velocity (Salimans and Ho 2022)."""
+    """Return the noise schedule of Stable Diffusion, for a network that predicts velocity (Salimans and Ho 2022).
+
+    It ends in pure noise (Lin et al., "Common Diffusion Noise Schedules and Sample Steps are Flawed", WACV 2024): what
+    little is left of a picture otherwise teaches a network to take its large colours from there.
+    """
     return DDIMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=True,
-        prediction_type="v_prediction", timestep_spacing="trailing", steps_offset=0,
+        prediction_type="v_prediction", timestep_spacing="trailing", steps_offset=0, rescale_betas_zero_snr=True,
     )
 
 

@@ -15,7 +15,6 @@ from backend.starter.samples import open_starter, sample
 from backend.starter.vocabulary import CAPTIONS
 
 WEIGHTS = sorted(MODEL.rglob("*.safetensors"))
-pytestmark = pytest.mark.skipif(not WEIGHTS, reason="the starter model is not trained yet")
 
 
 def test_all_weights_are_half_precision_safetensors_of_at_most_60_mb():
