@@ -8,10 +8,9 @@ the predicted noise stays. Long shots are worked off in windows that share froze
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import cast
 
 import diffusers
 import numpy as np
@@ -30,7 +29,7 @@ from ..diffusion.sampling import Rule, Sampler, Window, mixed
 from ..shot.shot import Shot
 from . import FrameDone, Step
 from .conditions import Conditions, prepared
-from .fusion import Fusion, Links
+from .fusion import Fusion, Joint, Links
 from .motion import motion_of
 from .noise import ShotNoise
 from .propagation import Propagation
@@ -91,26 +90,39 @@ def planned(sampler: Sampler, frames: Sequence[int], chosen: SynchronizedSetting
     return Plan(exponents, dict(zip(second, drawn, strict=False)))
 
 
+RULES: dict[str, Rule] = {"carry_noise": "keep_noise", "keep_noise": "keep_noise", "keep_sample": "keep_sample"}
+
+
 class _Run:
     """What a run knows: its parts, and the frames that are finished and still needed.
 
-    ``pictures`` are finished frames ``(H, W, 3)``, ``_paths`` their clean latents ``(h, w, C)`` at each step.
+    ``pictures`` are finished frames ``(H, W, 3)``, ``_paths`` their clean latents and their noise at each step, both
+    ``(h, w, C)``.
     """
 
     def __init__(self, shot: Shot, model: Model, settings: Settings) -> None:
         self.chosen = settings.synchronized.resolved()
         self._shot, self._model, self._seed = shot, model, settings.seed
         self._conditions = Conditions(shot, model, settings)
-        self._noise = ShotNoise(self.chosen.noise, shot, settings, model.codec.factor)
+        surfaces = shot.has_data and self.chosen.motion == "exact"
+        automatic = "anchored" if surfaces else "shared"
+        noise = automatic if self.chosen.noise == "auto" else self.chosen.noise
+        self._noise = ShotNoise(noise, shot, settings, model.codec.factor)
         self._motion = motion_of(shot, self.chosen.motion)
         self._codec = self._pictures_codec()
         sides = [-(-side // model.info.multiple) * model.info.multiple for side in (shot.height, shot.width)]
-        cell = model.codec.factor if self._codec is None else 1
-        self._fusion = self._fusion_on(cell, (sides[0] // cell, sides[1] // cell))
-        self._final = self._fusion_on(1, (shot.height, shot.width))
+        chosen, cell = self.chosen, model.codec.factor
+        grain = Joint("none", 0.0, "nearest", contrast=False)  # noise between cells would be weaker, seams are none
+        joint = Joint(chosen.blending, chosen.seam, "lanczos", chosen.keep_contrast)
+        cells = Links(self._motion, cell, (sides[0] // cell, sides[1] // cell))
+        self._grain = Fusion(cells, grain)
+        self._fusion = Fusion(cells, replace(joint, interpolation="nearest"))
+        if self._codec is not None:
+            self._fusion = Fusion(Links(self._motion, 1, (sides[0], sides[1])), joint)
+        self._final = Fusion(Links(self._motion, 1, (shot.height, shot.width)), joint)
         self.steps, self.evaluations = len(self._sampler()), 0
         self.pictures: dict[int, np.ndarray] = {}
-        self._paths: dict[int, list[np.ndarray]] = {}
+        self._paths: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
 
     def keep(self, frames: set[int]) -> None:
         """Let go of all finished frames but ``frames``."""
@@ -130,9 +142,11 @@ class _Run:
         for step in range(len(sampler)):
             output = yield from self._outputs(denoiser, x, step, part.frames)
             prediction = sampler.predict(output, x, step)
-            fused = self._fused(part, step, prediction.x0, plan)
-            self._record(part.frames, prediction.x0 if fused is None else fused)
-            x = sampler.advance(x, prediction, step, x0=fused, rule=cast(Rule, self.chosen.rule))
+            fused, reference = self._fused(part, step, prediction.x0, plan), plan.references.get(step)
+            if fused is not None and reference is not None and self.chosen.rule == "carry_noise":
+                prediction = replace(prediction, noise=self._carried(part, step, prediction.noise, reference))
+            self._record(part.frames, prediction.x0 if fused is None else fused, prediction.noise)
+            x = sampler.advance(x, prediction, step, x0=fused, rule=RULES[self.chosen.rule])
         self._finish(part, x)
 
     def bridge(self, gap: Gap, wanted: Sequence[int]) -> Iterator[FrameDone]:
@@ -158,7 +172,7 @@ class _Run:
             return None
         decoded = x0 if self._codec is None else self._codec.decode(x0)
         seen = dict(zip(part.frames, _planes(decoded), strict=True))
-        frozen = {frame: self._seen(self._paths[frame][step]) for frame in part.frozen}
+        frozen = {frame: self._seen(self._paths[frame][step][0]) for frame in part.frozen}
         if step in plan.exponents:
             fused = self._fusion.reconstruct(seen, frozen, plan.exponents[step])
         else:
@@ -167,6 +181,12 @@ class _Run:
             return None
         edited = torch.stack([to_tensor(fused[frame]) for frame in part.frames]).to(x0)
         return edited if self._codec is None else self._codec.encode_delta(x0, edited, decoded)
+
+    def _carried(self, part: Part, step: int, noise: Tensor, reference: int) -> Tensor:
+        """Return the predicted noises with that of what is pasted in place of what it is pasted over."""
+        frozen = {frame: self._paths[frame][step][1] for frame in part.frozen}
+        moved = self._grain.refine(dict(zip(part.frames, _planes(noise), strict=True)), frozen, reference)
+        return torch.stack([to_tensor(moved[frame]) for frame in part.frames]).to(noise)
 
     def _finish(self, part: Part, x: Tensor) -> None:
         """Decode the clean latents ``x`` of a window into pictures, and fuse those once more."""
@@ -186,16 +206,13 @@ class _Run:
             return latents
         return _planes(self._codec.decode(to_tensor(latents)[None]))[0]
 
-    def _record(self, frames: Sequence[int], x0: Tensor) -> None:
-        for frame, plane in zip(frames, _planes(x0), strict=True):
-            self._paths[frame].append(plane)
+    def _record(self, frames: Sequence[int], x0: Tensor, noise: Tensor) -> None:
+        for frame, *planes in zip(frames, _planes(x0), _planes(noise), strict=True):
+            self._paths[frame].append((planes[0], planes[1]))
 
     def _sampler(self, frames: Sequence[int] = ()) -> Sampler:
         scheduler, known = self._model.scheduler(self.chosen.sampler), self._conditions
         return Sampler(scheduler, self.chosen.steps, known.strengths(frames), self._model.device, known.begin)
-
-    def _fusion_on(self, cell: int, shape: tuple[int, int]) -> Fusion:
-        return Fusion(Links(self._motion, cell, shape), self.chosen.blending, self.chosen.seam)
 
     def _pictures_codec(self) -> LatentCodec | None:
         """Return what turns latents into the pictures that are fused; None where latents themselves are."""

@@ -9,19 +9,20 @@ import numpy as np
 
 from .geometry import pixel_grid
 
-INTERPOLATION = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
+Interpolation = Literal["cubic", "linear", "nearest", "lanczos"]
+INTERPOLATION = {
+    "nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4,
+}
 OCTAVES = 3  # of shrinking that are filtered
 REMAINDERS = ((), (1,), (1, 1), (3,))
 
 
-def warp(
-    image: np.ndarray, flow: np.ndarray, interpolation: Literal["cubic", "linear", "nearest"] = "cubic"
-) -> np.ndarray:
+def warp(image: np.ndarray, flow: np.ndarray, interpolation: Interpolation = "cubic") -> np.ndarray:
     """Gather ``image`` at p + flow(p), the border replicated.
 
     ``image`` is ``(H, W)`` or ``(H, W, C)`` of any real type (masks too), ``flow`` ``(h, w, 2)`` finite, in pixels.
-    Returns ``(h, w)`` or ``(h, w, C)`` float32. Whole-pixel flows copy bit for bit. Cubic is OpenCV's (a = -0.75); it
-    may overshoot the range of the input.
+    Returns ``(h, w)`` or ``(h, w, C)`` float32. Whole-pixel flows copy bit for bit. Cubic is OpenCV's (a = -0.75);
+    "lanczos" (8 x 8 taps) keeps more of what is fine. Both may overshoot the range of the input.
     """
     x, y = np.moveaxis(pixel_grid((flow.shape[1], flow.shape[0])) + flow.astype(np.float32, copy=False), -1, 0)
     x, y = np.ascontiguousarray(x), np.ascontiguousarray(y)

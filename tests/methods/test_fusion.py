@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import cv2
 import diffusers
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from backend.diffusion.denoising import Denoiser
 from backend.diffusion.model import open_model
 from backend.diffusion.protocol import Model
 from backend.diffusion.sampling import Sampler, Window, gaussian_noise
-from backend.methods.fusion import Fusion, Links
+from backend.methods.fusion import Fusion, Joint, Links
 from backend.motion.correspondence import Correspondence
 from backend.motion.warp import warp
 from tests.diffusion import tiny
@@ -33,8 +34,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return open_model(tiny.save_sd(tmp_path_factory.mktemp("model")))
 
 
-def fusion(motion, blending="none", seam=2.0, cell=1, shape=SIZE[::-1]):
-    return Fusion(Links(motion, cell, shape), blending, seam)
+def fusion(motion, blending="none", seam=2.0, cell=1, shape=SIZE[::-1], contrast=False, interpolation="cubic"):
+    return Fusion(Links(motion, cell, shape), Joint(blending, seam, interpolation, contrast))
 
 
 def drawn(count, shape=(*SIZE[::-1], 3)):
@@ -169,6 +170,23 @@ def test_what_a_frozen_reference_shows_is_taken_from_it(stage):
         assert np.abs(made[frame][seen] - warp(frozen[9], link.flow)[seen]).max() <= 1e-6
     alone = fused.reconstruct(pictures, {}, 1.0) if stage == "reconstruct" else fused.refine(pictures, {}, 1)
     assert np.abs(made[2][~seen] - alone[2][~seen]).max() <= 1e-6
+
+
+def test_an_average_keeps_the_contrast_of_what_is_averaged():
+    pictures = drawn(4, (*SIZE[::-1], 4))
+    flat, kept = (fusion(Still(SIZE), contrast=keep).reconstruct(pictures, {}, 0.0)[0] for keep in (False, True))
+    assert flat.std() == pytest.approx(0.5 * pictures[0].std(), rel=0.1)
+    assert kept.std() == pytest.approx(pictures[0].std(), rel=0.15)
+    assert np.abs(cv2.blur(kept, (9, 9)) - cv2.blur(flat, (9, 9))).max() < 0.1
+    equal = dict.fromkeys(range(3), pictures[0])
+    same = fusion(Still(SIZE), contrast=True).reconstruct(equal, {}, 0.0)[0]
+    assert np.abs(same - pictures[0]).max() < 1e-5
+
+
+def test_latents_are_moved_by_whole_cells():
+    motion, pictures = Sliding(SIZE, (2.4, 0.0)), drawn(2)
+    made = fusion(motion, interpolation="nearest").refine(pictures, {}, 1)
+    assert np.array_equal(made[0][:, :-5], pictures[1][:, 2:-3])
 
 
 class Zoom(Still):

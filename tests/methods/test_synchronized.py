@@ -86,7 +86,7 @@ def frames(shot: Shot, model: Model, wanted: list[int], **settings: object) -> d
 def test_frames_of_a_still_shot_come_out_equal_whatever_noise_they_start_from(small: Path, model: Model) -> None:
     shot = known(small, Still(SIZE))
     plain = {"noise": "fresh", "strength": 1.0, "final_fusion": False, "steps": 6, "sampler": "ddim"}
-    made = frames(shot, model, [1, 2, 3, 4], semantic_reconstruction=1.0, **plain)
+    made = frames(shot, model, [1, 2, 3, 4], semantic_reconstruction=1.0, rule="keep_noise", **plain)
     apart = frames(shot, model, [1, 2, 3, 4], semantic_reconstruction=0.0, detail_refinement=0.0, **plain)
     assert np.abs(made[1] - made[4]).max() < 0.1 * np.abs(apart[1] - apart[4]).max()
 
@@ -207,18 +207,42 @@ def plan(steps: int, frames: tuple[int, ...], **settings: object) -> Plan:
 
 
 def test_every_frame_is_the_reference_equally_often() -> None:
-    drawn = list(plan(24, (4, 5, 6, 7), detail_refinement=1.0).references.values())
+    whole = {"semantic_reconstruction": 0.5, "detail_refinement": 1.0}
+    drawn = list(plan(24, (4, 5, 6, 7), **whole).references.values())
     assert len(drawn) == 12
     assert all(sorted(drawn[start : start + 4]) == [4, 5, 6, 7] for start in (0, 4, 8))
-    assert drawn == list(plan(24, (4, 5, 6, 7), detail_refinement=1.0).references.values())
+    assert drawn == list(plan(24, (4, 5, 6, 7), **whole).references.values())
     assert len({tuple(drawn[start : start + 4]) for start in (0, 4, 8)}) > 1
 
 
 def test_the_stages_follow_each_other_and_survive_few_steps() -> None:
     long = plan(20, (1, 2), confidence=6.0)
-    assert list(long.exponents) == list(range(10)) and long.exponents[0] == 0.0 and long.exponents[9] == 6.0
-    assert sorted(long.references) == list(range(10, 18))
+    assert list(long.exponents) == list(range(5)) and long.exponents[0] == 0.0 and long.exponents[4] == 6.0
+    assert sorted(long.references) == list(range(5, 16))
     short = plan(2, (1, 2))
     assert list(short.exponents) == [0] and list(short.references) == [1]
     averaged = plan(4, (1, 2), semantic_reconstruction=1.0)
     assert list(averaged.exponents) == [0, 1, 2, 3] and not averaged.references
+
+
+def test_automatic_noise_needs_no_render_data(small: Path, model: Model) -> None:
+    shared = frames(Shot.open(small), model, [1], noise="shared")
+    assert np.array_equal(frames(Shot.open(small), model, [1])[1], shared[1])
+    with pytest.raises(UserError, match="no surfaces to anchor noise to"):
+        frames(Shot.open(small), model, [1], noise="anchored")
+
+
+@pytest.mark.parametrize("rule", ["carry_noise", "keep_noise", "keep_sample"])
+def test_every_way_of_editing_brings_frames_nearer(rule: str, small: Path, colourful: Model) -> None:
+    shot, plain = known(small, Still(SIZE)), {"noise": "fresh", "strength": 1.0, "final_fusion": False}
+    made = frames(shot, colourful, [1, 2], rule=rule, **plain)
+    apart = frames(shot, colourful, [1, 2], semantic_reconstruction=0.0, detail_refinement=0.0, **plain)
+    assert np.abs(made[1] - made[2]).mean() < 0.9 * np.abs(apart[1] - apart[2]).mean()
+
+
+def test_carried_noise_makes_the_frames_of_a_still_shot_one(small: Path, model: Model) -> None:
+    shot = known(small, Still(SIZE))
+    chosen = {"noise": "fresh", "strength": 1.0, "final_fusion": False, "detail_refinement": 1.0}
+    carried, kept = (frames(shot, model, [1, 2, 3, 4], rule=rule, **chosen) for rule in ("carry_noise", "keep_noise"))
+    assert np.array_equal(carried[1], carried[3])
+    assert np.abs(kept[1] - kept[3]).max() > 1e-4
