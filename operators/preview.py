@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,58 +9,16 @@ from pathlib import Path
 import bpy
 from bpy.props import BoolProperty, EnumProperty
 
-from ..backend.bridge import messages
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from ..backend.bridge.settings import Settings
 from ..properties import COMPARE
 from . import session
-from .job import Job, Keeper
+from .job import Job
 from .over_time import as_set
+from .preview_job import Preview, fit_views, image_editors
 from .stylize import StartsJobs, check, frames_of, origin_of
 from .versions import Strip, handles, selected_strips, sequencer_scene
-
-FILLED = 0.92  # of an Image Editor by the preview
-PICTURE, SOURCE = "Tempera Preview", "Tempera Source"  # names of the images
-
-
-class Preview(Job):
-    """A few frames as they would become, in a folder of Blender's own that goes with the preview.
-
-    They come from the ``shot`` of a job that has them; where that is None they are captured first.
-    """
-
-    def __init__(self, keeper: Keeper, files: JobFolder, scene: bpy.types.Scene, shot: Path | None) -> None:
-        self._shot = shot
-        super().__init__(keeper, files, scene)
-
-    @property
-    def captured(self) -> bool:
-        """Whether the frames can be painted."""
-        return self._shot is not None or super().captured
-
-    @property
-    def request(self) -> messages.Work:
-        """What the worker is to be told when it is the preview's turn."""
-        return messages.Preview(str(self.folder), str(self._shot or self.files.shot_folder))
-
-    def hear(self, event: messages.Message) -> None:
-        """Take one of the worker's events."""
-        if isinstance(event, messages.Picture):
-            self.stale = True
-        else:
-            super().hear(event)
-
-    def show(self) -> None:
-        """Let the images, and one Image Editor, show how far the frames have formed."""
-        self.stale = False
-        if self.files.preview_picture.is_file():
-            load(SOURCE, self.files.source_picture)
-            show_in_editor(load(PICTURE, self.files.preview_picture))
-
-    def drop(self) -> None:
-        """Delete the folder."""
-        shutil.rmtree(self.folder.parent, ignore_errors=True)
 
 
 def preview(
@@ -80,7 +37,7 @@ def preview(
     files = JobFolder.create(folder, "Preview", run, origin)
     for frame, path in keys.items():
         files.add_key(frame, path)
-    return session.current().show_preview(lambda keeper: Preview(keeper, files, scene, shot))
+    return session.current().show_preview(files, scene, shot)
 
 
 def captured_shot(origin: Mapping[str, object], frames: Sequence[int]) -> Path | None:
@@ -90,58 +47,6 @@ def captured_shot(origin: Mapping[str, object], frames: Sequence[int]) -> Path |
         if same and set(frames) <= set(job.shot_frames):
             return job.files.shot_folder
     return None
-
-
-def load(name: str, path: Path) -> bpy.types.Image:
-    """Return the image ``name`` with what lies in ``path`` just now."""
-    image = bpy.data.images.get(name)
-    if image is None:
-        image = bpy.data.images.load(str(path))
-        image.name = name
-    if image.filepath != str(path):
-        image.filepath = str(path)
-    image.reload()
-    return image
-
-
-def show_in_editor(image: bpy.types.Image) -> None:
-    """Show ``image`` in the Image Editor that shows it already, else in one that shows a render or nothing."""
-    editors = image_editors()
-    free = [area for area in editors if area.spaces[0].image is None or area.spaces[0].image.type == "RENDER_RESULT"]
-    if not any(area.spaces[0].image == image for area in editors) and (free or editors):
-        (free or editors)[0].spaces[0].image = image
-        fit_views()
-    for area in editors:
-        area.tag_redraw()
-
-
-def fit_views() -> None:
-    """Let the preview fill the Image Editors that show it, with room for the source where that lies beside it."""
-    beside = bpy.context.window_manager.tempera.compare == "BESIDE"
-    for area in image_editors():
-        image = area.spaces[0].image
-        if image is not None and image.name == PICTURE:
-            wide = image.size[0] > image.size[1]
-            # As much room below as the source takes above, or to the right: the view stays centred.
-            fill(area, (1 if wide or not beside else 3, 3 if wide and beside else 1))
-
-
-def fill(area: bpy.types.Area, room: tuple[int, int] = (1, 1)) -> None:
-    """Zoom an Image Editor so that its image, ``room`` times across and up, fits into it."""
-    image = area.spaces[0].image
-    region = next(region for region in area.regions if region.type == "WINDOW")
-    window = next(each for each in bpy.context.window_manager.windows if area in each.screen.areas[:])
-    if all(image.size):
-        with bpy.context.temp_override(window=window, area=area, region=region):
-            sides = (region.width / (image.size[0] * room[0]), region.height / (image.size[1] * room[1]))
-            bpy.ops.image.view_all(fit_view=True)
-            bpy.ops.image.view_zoom_ratio(ratio=FILLED * min(sides))
-
-
-def image_editors() -> list[bpy.types.Area]:
-    """Return the Image Editors of all windows."""
-    areas = [area for window in bpy.context.window_manager.windows for area in window.screen.areas]
-    return [area for area in areas if area.ui_type == "IMAGE_EDITOR"]
 
 
 class TEMPERA_OT_preview(StartsJobs, bpy.types.Operator):

@@ -12,7 +12,7 @@ from bpy.props import IntProperty
 from ..backend.bridge.errors import UserError
 from .job import Job
 from .jobs import OfOneJob, find_job
-from .preview import fill, image_editors
+from .preview_job import fill, image_editors
 from .stylize import StartsJobs
 
 NOTE = "tempera"  # the custom property of an image: which frame of which job it is
@@ -82,6 +82,8 @@ class TEMPERA_OT_use_as_key(StartsJobs, bpy.types.Operator):
     def start(self, context: bpy.types.Context) -> list[Job]:
         """Save the image into the job and let the worker carry the paint."""
         image = edited(context)
+        if image is None:
+            return []
         note = image[NOTE].to_dict()
         job = find_job(context, note["folder"])
         with tempfile.TemporaryDirectory(dir=bpy.app.tempdir) as folder:

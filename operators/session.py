@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 import bpy
@@ -23,6 +22,7 @@ from ..properties import preferences, user_folder, worker_problem, worker_python
 from . import answers, timeline
 from .costs import Costs
 from .job import Job, Question, rendering
+from .preview_job import Preview
 from .thumbnails import Thumbnails
 
 TICK_SECONDS = 0.1
@@ -38,7 +38,7 @@ class Session:
         self._worker: Worker | None = None
         self._log: Path | None = None  # takes the worker's words
         self._running: Job | None = None
-        self.preview: Job | None = None  # a look at some frames, which goes before all jobs that wait
+        self.preview: Preview | None = None  # a look at some frames, which goes before all jobs that wait
         self._costs: Costs | None = None
         self._thumbnails: Thumbnails | None = None
 
@@ -81,10 +81,10 @@ class Session:
         self.wake()
         return job
 
-    def show_preview(self, make: Callable[[Session], Job]) -> Job:
-        """Let the preview that ``make`` returns take the place of the last one, start it, and return it."""
+    def show_preview(self, files: JobFolder, scene: bpy.types.Scene, shot: Path | None) -> Preview:
+        """Start a preview (see :class:`Preview`) in the place of the last one, and return it."""
         self.drop_preview()
-        self.preview = make(self)
+        self.preview = Preview(self, files, scene, shot)
         self.start(self.preview)
         return self.preview
 
@@ -190,7 +190,7 @@ class Session:
         """Leave the GPU to a render: what runs stops after its step, and goes on when the render is done."""
         self.free()
         job = self._running
-        if job is not None and job.question is None and not job.stopping:
+        if self._worker is not None and job is not None and job.question is None and not job.stopping:
             job.stopping = job.makes_way = True
             with contextlib.suppress(UserError):  # it has died: listening tells
                 self._worker.send(messages.Cancel(str(job.folder)))

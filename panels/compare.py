@@ -4,7 +4,7 @@ import bpy
 import gpu
 from gpu_extras.batch import batch_for_shader
 
-from ..operators.preview import PICTURE, SOURCE
+from ..operators.preview_job import PICTURE, SOURCE
 
 GAP = 0.02  # of the picture's side, between source and preview
 
@@ -18,7 +18,7 @@ def draw() -> None:
     (left, right), (bottom, top), share = place(window.compare, window.wipe, source.size[0] > source.size[1])
     to_region = context.region.view2d.view_to_region
     corners = [to_region(x, y, clip=False) for x, y in ((left, bottom), (right, bottom), (right, top), (left, top))]
-    shader = gpu.shader.from_builtin("IMAGE_SCENE_LINEAR_TO_REC709_SRGB")
+    shader = gpu.shader.from_builtin("IMAGE")  # the image is not converted, nor is what is drawn
     texture = gpu.texture.from_image(source)
     seen = {"pos": corners, "texCoord": ((0, 0), (share, 0), (share, 1), (0, 1))}
     batch = batch_for_shader(shader, "TRI_FAN", seen)

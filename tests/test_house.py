@@ -19,7 +19,7 @@ BLENDER_SIDE = ("__init__", "properties", "operators", "panels")
 # What each floor may import of ours; a floor may always import itself.
 FLOORS = {
     "__init__": {"properties", "operators", "panels", "backend.bridge"},
-    "panels": {"properties", "operators.preview", "operators.retouch", "operators.session", "operators.setup",
+    "panels": {"properties", "operators.preview_job", "operators.retouch", "operators.session", "operators.setup",
                "operators.models", "operators.versions", "backend.bridge"},
     "operators": {"properties", "backend.bridge"},
     "properties": {"backend.bridge"},

@@ -105,6 +105,9 @@ def _baked(given: Any, method: str) -> dict[int, dict[str, Any]]:
     return frames
 
 
+_remembered: Any = functools.cache  # its type refuses classes as arguments whose instances have no hash
+
+
 @functools.cache
 def groups() -> dict[str, type[Group]]:
     """Return the settings dataclass of every method, by the method's identifier."""
@@ -112,7 +115,7 @@ def groups() -> dict[str, type[Group]]:
     return {identifier: hints[identifier] for identifier, _, _ in METHODS}
 
 
-@functools.cache
+@_remembered
 def specs(group: type[Group]) -> dict[str, tuple[type, Any, Spec]]:
     """Return ``{name: (type, default, Spec)}`` of a settings dataclass, in the order of declaration."""
     hints = get_type_hints(group)
@@ -123,7 +126,7 @@ def specs(group: type[Group]) -> dict[str, tuple[type, Any, Spec]]:
     }
 
 
-@functools.cache
+@_remembered
 def homes(group: type[Group]) -> dict[str, type[Group]]:
     """Return the class that declares each setting of ``group``, the group itself or one of its bases.
 
