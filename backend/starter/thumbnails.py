@@ -1,6 +1,6 @@
-"""Paints the pictures by which styles are picked: one frame of the demo shot in every style of the starter.
+"""Paints the pictures by which styles are picked: one frame in every style of the starter.
 
-Run ``.venv-worker/bin/python tools/thumbnails.py demo/job/shot/beauty/000024.png`` after the starter was trained.
+Run ``python -m backend.starter.thumbnails demo/job/shot/beauty/000024.png`` after the starter was trained.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from ..bridge.styles import STYLES
+from ..shot.pictures import encode_png, read_picture
+from .samples import open_starter, sample
 
-from backend.bridge.styles import STYLES  # noqa: E402 - the checkout is no installed package
-from backend.shot.pictures import encode_png, read_picture  # noqa: E402
-from backend.starter.samples import open_starter, sample  # noqa: E402
-
+PLACE = Path(__file__).resolve().parents[2] / "panels" / "thumbnails"
 SIDE = 192  # pixels of a thumbnail
 PAINTED = 288  # pixels at which it is painted: the starter's strokes are made for pictures of this height
 
@@ -33,10 +31,10 @@ def square(image: np.ndarray, side: int) -> np.ndarray:
 
 def main() -> None:
     """Paint all of them."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m backend.starter.thumbnails", description=__doc__)
     parser.add_argument("picture", type=Path, help="the frame to paint")
     parser.add_argument("--subject", default="a fox in a meadow", help="what it shows")
-    parser.add_argument("--out", type=Path, default=ROOT / "panels" / "thumbnails")
+    parser.add_argument("--out", type=Path, default=PLACE)
     chosen = parser.parse_args()
     source = square(read_picture(chosen.picture)[0], PAINTED)
     model = open_starter()
