@@ -128,6 +128,9 @@ class Job:
                     self.frame_path(frame).unlink()
                 self.measure_path.unlink(missing_ok=True)
                 self.memory_path.unlink(missing_ok=True)
+                for folder in (self.retouch_folder, self.untouched_folder):
+                    if folder.is_dir():
+                        shutil.rmtree(folder)
             self.settings = run
             self._write_spec()
             self.write_state(State("ready"))
