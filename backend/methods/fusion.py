@@ -29,7 +29,7 @@ WHOLE = 0.999  # share of a cell's pixels that must be valid for it to be overwr
 
 RADIUS = 2.0  # cells, of the neighbourhood whose contrast is restored
 MOST_GAIN = 3.0
-SPARE = 1e-4  # weight of a frame's own gradients where others count
+SPARE = 1e-6  # weight of a frame's own gradients where others count
 
 Pictures = Mapping[int, np.ndarray]
 

@@ -1,8 +1,11 @@
 """Synchronized Multi-Frame Diffusion (SMFD, arXiv 2311.14343): all frames of a window are denoised in step.
 
 At each step the frames' predictions of the clean picture are fused along the motion (see ``fusion``): averaged while
-structure and colours form, handed on by one frame at a time while details do. What is fused replaces the prediction,
-the predicted noise stays. Long shots are worked off in windows that share frozen references (see ``windows``).
+structure and colours form, handed on by one frame at a time while details do. What is fused replaces the prediction.
+Long shots are worked off in windows that share frozen references (see ``windows``).
+
+The predicted noise stays; or, beyond the paper, that of a detail goes with it: beside another frame's noise a detail
+is weaker than the network expects at that step, and fades.
 """
 
 from __future__ import annotations

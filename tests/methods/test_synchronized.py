@@ -240,9 +240,10 @@ def test_every_way_of_editing_brings_frames_nearer(rule: str, small: Path, colou
     assert np.abs(made[1] - made[2]).mean() < 0.9 * np.abs(apart[1] - apart[2]).mean()
 
 
-def test_carried_noise_makes_the_frames_of_a_still_shot_one(small: Path, model: Model) -> None:
-    shot = known(small, Still(SIZE))
+def test_carried_noise_makes_the_frames_of_a_still_shot_one(model: Model, tmp_path: Path) -> None:
+    write_shot(tmp_path, [1, 2, 3, 4], (64, 48))
+    shot = known(tmp_path, Still((64, 48)))
     chosen = {"noise": "fresh", "strength": 1.0, "final_fusion": False, "detail_refinement": 1.0}
     carried, kept = (frames(shot, model, [1, 2, 3, 4], rule=rule, **chosen) for rule in ("carry_noise", "keep_noise"))
-    assert np.array_equal(carried[1], carried[3])
-    assert np.abs(kept[1] - kept[3]).max() > 1e-4
+    far = [np.abs(made[1] - made[3]).mean() for made in (carried, kept)]
+    assert far[0] < 1e-3 and far[1] > 10 * far[0], far
