@@ -104,7 +104,7 @@ class TEMPERA_OT_choose_model(bpy.types.Operator):
     bl_options: ClassVar = {"REGISTER", "UNDO"}
     bl_property = "choice"
 
-    choice: EnumProperty(name="Model", items=_here, options={"SKIP_SAVE"})
+    choice: EnumProperty(name="Model", description="A model that is here", items=_here, options={"SKIP_SAVE"})
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """Ask, by name."""
@@ -141,6 +141,7 @@ class TEMPERA_OT_download_model(bpy.types.Operator):
 
     identifier: EnumProperty(
         name="Model",
+        description="The model to fetch",
         items=[(entry.identifier, entry.label, entry.good_for) for entry in CATALOGUE],
         options={"SKIP_SAVE"},
     )

@@ -117,7 +117,9 @@ class TEMPERA_OT_install_backend(bpy.types.Operator):
     bl_description = "Fetch PyTorch and what else the worker needs into a Python of its own; Blender's stays as it is"
     bl_options: ClassVar = {"INTERNAL"}
 
-    accelerator: EnumProperty(name="Computes on", items=_choices, options={"SKIP_SAVE"})
+    accelerator: EnumProperty(
+        name="Computes on", description="What networks run on", items=_choices, options={"SKIP_SAVE"}
+    )
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """Look at the machine and ask, with what it will cost."""
