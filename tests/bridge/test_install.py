@@ -298,6 +298,16 @@ def test_a_wheelhouse_needs_no_network_and_says_what_it_lacks(plan: Plan, index:
     assert sorted(house.iterdir()) == wheels
 
 
+def test_a_wheelhouse_is_filled_where_there_is_a_network(plan: Plan, index: Index, tmp_path: Path) -> None:
+    filled = replace(plan, folder=tmp_path / "carried")
+    running = Errand("backend.bridge.install", ["wheelhouse", *filled.arguments, "--platform", "linux"])
+    wait_for(running, lambda: not running.poll())
+    assert running.ended is not None
+    assert running.ended.message == f"The wheelhouse is {filled.folder / 'wheels'}."
+    index.down = True
+    told(replace(plan, wheelhouse=filled.folder / "wheels", online=False))
+
+
 def test_what_only_the_locks_own_index_has_is_installed_last(plan: Plan, index: Index, tmp_path: Path) -> None:
     house = tmp_path / "wheelhouse"
     for name in ("grain", "canvas"):

@@ -1,4 +1,4 @@
-"""The installer's command line: ``python -m backend.bridge.install detect | install | verify | repair | remove``."""
+"""The installer's command line: ``python -m backend.bridge.install install`` and the other COMMANDS."""
 
 from __future__ import annotations
 
@@ -12,10 +12,17 @@ from ..environment import marker
 from ..errands import Ended, Progress, end_with_owner, tell
 from ..errors import UserError
 from . import phases
-from .lock import LOCKS, accelerators, read_lock
+from .lock import LOCKS, accelerators, pinned_uv, read_lock
 from .machine import Machine, accelerator_problem, machine_problem, reason, recommend
 from .phases import Plan
 from .report import report
+
+COMMANDS = ("detect", "install", "verify", "repair", "remove", "wheelhouse")
+PLATFORMS = {
+    "linux": Machine("Linux", "x86_64"),
+    "windows": Machine("Windows", "x86_64"),
+    "macos": Machine("Darwin", "arm64"),
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -23,7 +30,7 @@ def main(arguments: list[str]) -> int:
     chosen = _parser().parse_args(arguments)
     if chosen.owned:
         end_with_owner()
-    machine = Machine.here()
+    machine = PLATFORMS[chosen.platform] if chosen.platform else Machine.here()
     if chosen.command == "detect":
         sys.stdout.write(json.dumps(offer(machine, chosen.locks)) + "\n")
         return 0
@@ -75,8 +82,18 @@ def _do(command: str, plan: Plan, machine: Machine, tell: phases.Tell) -> str:
         known = marker(plan.environment).get("accelerator", plan.accelerator)
         phases.verify(plan, read_lock(machine.platform, known, plan.locks), tell)
         return "The backend works."
+    if command == "wheelhouse":
+        return _fill_wheelhouse(plan, machine, tell)
     (phases.repair if command == "repair" else phases.install)(plan, machine, tell)
     return "The backend is installed and works."
+
+
+def _fill_wheelhouse(plan: Plan, machine: Machine, tell: phases.Tell) -> str:
+    """Fetch all that ``plan`` takes on any Python, for machines without a network, and return what to say of it."""
+    lock, uv = read_lock(machine.platform, plan.accelerator, plan.locks), pinned_uv(machine.platform, plan.locks)
+    phases.gather(plan, [*lock.wheels, *([uv] if uv else [])], tell)
+    more = f" Put {' and '.join(lock.open)} from {lock.index} there too." if lock.open else ""
+    return f"The wheelhouse is {plan.folder / 'wheels'}.{more}"
 
 
 def _fail(plan: Plan, machine: Machine, phase: str, message: str) -> int:
@@ -86,10 +103,11 @@ def _fail(plan: Plan, machine: Machine, phase: str, message: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m backend.bridge.install", description=__doc__)
-    parser.add_argument("command", choices=("detect", "install", "verify", "repair", "remove"))
+    parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--folder", type=Path, default=Path(), help="where everything goes")
     parser.add_argument("--accelerator", default="", help="such as cuda or cpu; by default what fits this machine best")
     parser.add_argument("--wheelhouse", type=Path, help="a folder of wheels, looked into before the network")
+    parser.add_argument("--platform", choices=PLATFORMS, help="of the machines that a wheelhouse is for; default: this")
     parser.add_argument("--offline", action="store_true", help="use the wheelhouse alone")
     parser.add_argument("--locks", type=Path, default=LOCKS, help="a folder of other lock files")
     parser.add_argument("--owned", action="store_true", help="end when standard input ends (Blender asks for this)")
