@@ -199,10 +199,10 @@ class StartsJobs:
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Cancel the jobs on Esc, unless it stops the playback; let everything else through."""
         active = [job for job in self._jobs if job.active]
-        if not active:
+        if not active and event.type == "MOUSEMOVE":  # Blender lets nothing see the event that ends an operator
             attempt(self, lambda: [job.wait() for job in self._jobs])  # returns at once, or says why one failed
             return {"FINISHED", "PASS_THROUGH"}
-        if event.type != "ESC" or event.value != "PRESS" or context.screen.is_animation_playing:
+        if not active or event.type != "ESC" or event.value != "PRESS" or context.screen.is_animation_playing:
             return {"PASS_THROUGH"}
         for job in active:
             job.cancel()

@@ -121,10 +121,18 @@ class Blender:
             columns = [left + (right - left) * share // 12 for share in (6, 3, 9, 11)]
             points = [(x, y) for x in columns for y in range(top + 6, bottom, 11)]
         for x, y in points:
-            self.move(x, y)
-            if operator in self.run(NAME_BUTTON.format(**place)):
-                return x, y
+            if self._hovers(operator, place, x, y):
+                for above in (0, 4, 8, 12):  # Blender may have named what was under the mouse a moment ago
+                    self.move(x, y - above)
+                    time.sleep(0.3)
+                    if self._hovers(operator, place, x, y - above):
+                        return x, y - above
         raise AssertionError(f"{area} shows no button of {operator}; see {self.picture('lost')}")
+
+    def _hovers(self, operator: str, place: dict[str, str], x: int, y: int) -> bool:
+        """Move the mouse; return whether it is over the button of an operator."""
+        self.move(x, y)
+        return operator in self.run(NAME_BUTTON.format(**place))
 
     def picture(self, name: str) -> Path:
         """Take a picture of the screen."""
