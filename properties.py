@@ -130,7 +130,10 @@ class TEMPERA_PG_object(bpy.types.PropertyGroup):
     def told(self) -> ObjectSettings:
         """Return what the chosen object or collection is told."""
         names = [name for name in settings.specs(ObjectSettings) if name != "name"]
-        return ObjectSettings(self.chosen.name, members=members_of(self.chosen), **_plain(dict.fromkeys(names, self)))
+        plain = _plain(dict.fromkeys(names, self))
+        if self.chosen is None:
+            raise UserError("An object that is told something was deleted. Choose another, or take it off the list.")
+        return ObjectSettings(self.chosen.name, members=members_of(self.chosen), **plain)
 
     def take(self, told: ObjectSettings) -> None:
         """Show ``told``; where its object or collection is not in this file, nothing is chosen."""

@@ -25,12 +25,15 @@ FLOORS = {
     "properties": {"backend.bridge"},
     "backend.bridge": set(),
     "backend.motion": {"backend.bridge"},
-    "backend.patches": {"backend.bridge"},
+    "backend.patches": {"backend.bridge", "backend.motion"},
     "backend.diffusion": {"backend.bridge", "backend.motion"},
     "backend.shot": {"backend.bridge", "backend.motion"},
     "backend.methods": {"backend.bridge", "backend.shot", "backend.motion", "backend.diffusion", "backend.patches"},
     "backend.starter": {"backend.bridge", "backend.shot", "backend.diffusion", "backend.patches"},
-    "backend.measure": {"backend.bridge", "backend.shot", "backend.motion", "backend.patches", "backend.methods"},
+    "backend.measure": {
+        "backend.bridge", "backend.shot", "backend.motion", "backend.patches", "backend.diffusion", "backend.methods",
+        "backend.starter",
+    },
 }
 TOP = {"backend", "backend.worker", "backend.__main__"}  # stand above all of backend
 

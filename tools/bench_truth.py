@@ -161,7 +161,7 @@ def write_truth(path: Path, frames: list[int], lag: int) -> None:
                 result[f"flow_{i}_{j}"] = flow.reshape(height, width, 2).astype(np.float32)
                 result[f"state_{i}_{j}"] = state.reshape(height, width).astype(np.int8)
                 result[f"cosine_{i}_{j}"] = cosine.reshape(height, width).astype(np.float32)
-    np.savez_compressed(path, **result)
+    np.savez_compressed(path, **result)  # type: ignore[arg-type]  # numpy takes its own flag by keyword too
 
 
 def main(folder: Path, options: dict[str, str]) -> None:

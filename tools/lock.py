@@ -77,7 +77,7 @@ def _torch(python: str) -> str:
 def _merged(platform: str, tested: dict[str, str]) -> list[Wheel]:
     """Return one wheel of each distribution for each of PYTHONS, without repetition, by name."""
     text = (ROOT / "tools" / "requirements" / "worker.txt").read_text().partition("# For the checks only.")[0]
-    found = {}
+    found: dict[str, Wheel] = {}
     for python in PYTHONS:
         lock = Lock("", PYTHONS, tuple(_resolve(platform, python, text, tested)))
         found |= {wheel.url: wheel for wheel in lock.chosen(python)}

@@ -17,7 +17,8 @@ def main() -> int:
         if not link.is_symlink():
             link.symlink_to(ROOT / name)
     command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "-p", "tempera"]
-    tools = subprocess.run([*command[:-2], str(ROOT / "tools")], cwd=ROOT, check=False).returncode
+    tools_command = [*command[:-2], "--explicit-package-bases", "tools"]
+    tools = subprocess.run(tools_command, cwd=ROOT, check=False).returncode
     return subprocess.run(command, cwd=package.parent, check=False).returncode or tools
 
 

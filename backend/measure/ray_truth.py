@@ -56,8 +56,11 @@ class RayTruth:
     def truth(self, i: int, j: int) -> Truth:
         """Return what became of frame ``i`` in frame ``j``."""
         names = [str(name).split("|") for name in self.arrays[f"names_{i}"]]
-        places = {(entry.name, entry.random if entry.instance else 0.0): k for k, entry in enumerate(self.objects)}
-        numbers = np.array([places[name, np.float32(random)] for name, random in names] + [len(self.objects)])
+        places = {
+            (entry.name, float(entry.random) if entry.instance else 0.0): k for k, entry in enumerate(self.objects)
+        }
+        found = [places[name, float(np.float32(random))] for name, random in names]
+        numbers = np.array([*found, len(self.objects)], np.int64)
         here, there = self.arrays[f"cosine_{i}"], self.arrays[f"cosine_{i}_{j}"]
         owner = numbers[self.arrays[f"owner_{i}"]]
         grazing = (np.minimum(here, there) < GRAZING) & (owner < len(self.objects))

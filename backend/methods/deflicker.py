@@ -15,6 +15,7 @@ import numpy as np
 from ..bridge.errors import UserError
 from ..bridge.settings import Settings
 from ..motion.cache import Cache
+from ..motion.keyframes import takes
 from ..shot.pictures import read_picture
 from ..shot.shot import Shot, frame_file
 from . import FrameDone, Step
@@ -22,7 +23,6 @@ from .motion import motion_of
 from .smoothing import Run, smoother
 from .strokes import Sights
 from .surfaces import Surfaces
-from .windows import takes
 
 KEPT = 512 << 20  # bytes of pictures kept
 

@@ -26,6 +26,7 @@ from ..diffusion.denoising import Denoiser
 from ..diffusion.pictures import crop, to_picture, to_tensor
 from ..diffusion.protocol import Model
 from ..diffusion.sampling import Sampler
+from ..motion.keyframes import takes
 from ..shot.shot import Shot
 from . import FrameDone, Step
 from .conditions import Conditions, prepared
@@ -34,7 +35,6 @@ from .noise import ShotNoise
 from .smoothing import Run, Smoother, SteadyControls, smoother
 from .strokes import Sights
 from .surfaces import Surfaces
-from .windows import takes
 
 LAYERS = "up_blocks"  # of the network, that look at other frames: those that paint
 

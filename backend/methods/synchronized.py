@@ -29,6 +29,7 @@ from ..diffusion.loading import load_part
 from ..diffusion.pictures import crop, to_picture, to_tensor
 from ..diffusion.protocol import Model
 from ..diffusion.sampling import Rule, Sampler, Window, mixed
+from ..motion.keyframes import takes
 from ..shot.shot import Shot
 from . import FrameDone, Step
 from .conditions import Conditions, prepared
@@ -36,7 +37,7 @@ from .fusion import Fusion, Joint, Links
 from .motion import motion_of
 from .noise import ShotNoise
 from .propagation import Propagation
-from .windows import Gap, Part, gaps, key_frames, needed, takes, windows
+from .windows import Gap, Part, gaps, key_frames, needed, windows
 
 
 def synchronized(

@@ -33,17 +33,17 @@ from ..diffusion.pictures import crop, to_picture
 from ..diffusion.protocol import Model
 from ..diffusion.sampling import Noise, Sampler, Window
 from ..motion.cache import Cache
+from ..motion.keyframes import takes
 from ..shot.shot import Shot
 from . import FrameDone, Step
 from .conditions import Conditions, prepared
 from .motion import motion_of
 from .noise import ShotNoise
-from .strokes import Strokes
+from .strokes import Sights, Strokes
 from .surfaces import Surfaces
 from .token_keys import Plan, plans
 from .token_maps import MotionMaps, feature_sources
 from .token_source import SourceBranch, States, Trajectory, noised, trace_back
-from .windows import takes
 
 REACH = 30  # frames before and after it that a frame's finished strokes are carried to
 PICTURES = 256 << 20  # bytes of finished pictures kept
@@ -157,9 +157,9 @@ class Run:
             yield from (FrameDone(frame, self._picture(frame)) for frame in wanted)
             return
         pictures = Cache(PICTURES, self._picture)
-        surfaces = Surfaces(self._shot, self._motion)
+        sights = Sights(Surfaces(self._shot, self._motion), self._shot.beauty)
         for take in self._finished:
-            strokes = Strokes(pictures.get, self._shot.beauty, take, surfaces, REACH)
+            strokes = Strokes(pictures.get, take, sights, REACH)
             for frame in strokes.look():
                 yield self._told([frame], f"looking at frame {frame}")
             for frame in take:

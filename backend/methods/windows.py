@@ -28,14 +28,6 @@ class Gap:
     keys: tuple[int, ...]
 
 
-def takes(frames: Sequence[int], cuts: Iterable[int]) -> list[list[int]]:
-    """Return ``frames``, in order, parted at the ``cuts``, the first frames of new takes, which share nothing."""
-    firsts = [frames[0], *(cut for cut in sorted(cuts) if frames[0] < cut <= frames[-1])]
-    ends = [*firsts[1:], frames[-1] + 1]
-    found = ([f for f in frames if first <= f < end] for first, end in zip(firsts, ends, strict=True))
-    return [take for take in found if take]
-
-
 def key_frames(take: Sequence[int], every: int) -> list[int]:
     """Return every ``every``-th frame of a take, and the last."""
     return sorted({*take[::every], take[-1]})

@@ -8,7 +8,7 @@ import pytest
 
 from backend.bridge.settings.tokenflow import TokenFlowSettings
 from backend.methods.token_keys import Plan, plans
-from backend.methods.windows import takes
+from backend.motion.keyframes import takes
 
 FRAMES = tuple(range(1, 36))  # no multiple of any group
 

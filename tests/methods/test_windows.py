@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from backend.methods.windows import Gap, Part, gaps, key_frames, needed, takes, windows
+from backend.methods.windows import Gap, Part, gaps, key_frames, needed, windows
+from backend.motion.keyframes import takes
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 9, 10, 24, 57, 200, 1001])
@@ -44,8 +45,8 @@ def test_only_the_windows_that_lead_to_a_frame_are_needed():
 
 
 def test_takes_share_nothing():
-    assert takes([1, 2, 3, 4, 5, 6, 7], [4, 7]) == [[1, 2, 3], [4, 5, 6], [7]]
-    assert takes([2, 4, 6, 8], [1, 5, 20]) == [[2, 4], [6, 8]]
+    assert takes([1, 2, 3, 4, 5, 6, 7], [4, 7]) == [(1, 2, 3), (4, 5, 6), (7,)]
+    assert takes([2, 4, 6, 8], [1, 5, 20]) == [(2, 4), (6, 8)]
 
 
 def test_gaps_between_keys_know_the_keys_around():
