@@ -69,7 +69,9 @@ def draw_declared(layout: bpy.types.UILayout, scene: bpy.types.Scene, section: s
     for name, home in shown(scene, section).items():
         kind, _, spec = specs[name]
         if kind is str and not spec.subtype and not spec.choices:
-            column.prop(home, name, text="", placeholder=spec.label)  # words need all the width there is
+            row = column.row()
+            row.use_property_decorate = False  # words need all the width there is
+            row.prop(home, name, text="", placeholder=spec.label)
         elif fits(spec.label):
             column.prop(home, name)
         elif kind is str:

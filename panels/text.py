@@ -4,7 +4,7 @@ import blf
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
-MARGIN, ICON, PADDING = 44, 22, 8  # pixels at an interface scale of 1: a panel's borders, an icon, around a label
+MARGIN, ICON, PADDING = 44, 22, 5  # pixels at an interface scale of 1: a panel's borders, an icon, around a label
 SPLIT = 0.4  # of a line is the label's
 
 

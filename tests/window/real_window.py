@@ -129,6 +129,16 @@ class Blender:
                         return x, y - above
         raise AssertionError(f"{area} shows no button of {operator}; see {self.picture('lost')}")
 
+    def open_tab(self, category: str, area: str) -> None:
+        """Open a tab of an editor's sidebar: click down the tabs until it is the open one."""
+        place = {"area": area, "region": "UI"}
+        _, top, right, bottom = map(int, self.run(BOUNDS.format(**place)).split())
+        for y in range(top + 20, bottom, 20):
+            self.click(right - 8, y)
+            if self.run(AREA.format(**place) + "print(region.active_panel_category)") == category:
+                return
+        raise AssertionError(f"{area} has no tab {category}")
+
     def _hovers(self, operator: str, place: dict[str, str], x: int, y: int) -> bool:
         """Move the mouse; return whether it is over the button of an operator."""
         self.move(x, y)

@@ -67,6 +67,24 @@ def timed(self):
         ticks.append(1000 * (time.perf_counter() - began))
 kind.tick = timed
 """
+SEQUENCER = """
+window = bpy.context.window_manager.windows[0]
+area = next(area for area in window.screen.areas if area.type == "IMAGE_EDITOR")
+area.type = "SEQUENCE_EDITOR"
+area.spaces[0].show_region_ui = True
+"""
+WIDER = """
+window = bpy.context.window_manager.windows[0]
+for area in list(window.screen.areas):
+    if area.type in {{"IMAGE_EDITOR", "SEQUENCE_EDITOR"}}:
+        area.type = "PROPERTIES"
+        with bpy.context.temp_override(window=window, area=area):
+            bpy.ops.screen.area_split(direction="VERTICAL", factor=1 - {width} / area.width)
+        area.type = "IMAGE_EDITOR"
+for area in window.screen.areas:
+    if area.type == "PROPERTIES":
+        area.spaces[0].context = "RENDER"
+"""
 FRAMES = 6
 
 
@@ -197,21 +215,18 @@ def test_tempera_is_switched_off_during_a_run_and_on_again(window: Blender) -> N
 
 
 def test_the_sequencer_has_the_same_sections(window: Blender) -> None:
-    window.run(
-        "for area in window.screen.areas:\n"
-        "    if area.type == 'IMAGE_EDITOR':\n"
-        "        area.type = 'SEQUENCE_EDITOR'\n"
-        "        area.spaces[0].show_region_ui = True\n"
-    )
+    window.run(SEQUENCER)
     window.settle()
+    window.open_tab("Tempera", "SEQUENCE_EDITOR")
     window.picture("13-sequencer")
+    assert window.find("tempera.preview", "SEQUENCE_EDITOR", "UI")
 
 
-@pytest.mark.parametrize("scale", [1.0, 1.5, 2.0])
+@pytest.mark.parametrize("scale", [2.0, 1.5, 1.0])  # each makes an area as wide as the default is at it
 def test_panels_at_other_scales(window: Blender, scale: float) -> None:
     window.run(f"bpy.context.preferences.view.ui_scale = {scale}")
-    for method in ("exemplar", "tokenflow"):
-        window.run(f"scene.tempera.method = '{method}'")
+    window.run(WIDER.format(width=282 * scale))
+    for method in ("exemplar", "synchronized", "tokenflow"):
+        window.run(f"bpy.context.window_manager.windows[0].scene.tempera.method = '{method}'")
         window.settle()
         window.picture(f"14-{method}-{scale:g}x")
-    window.run("bpy.context.preferences.view.ui_scale = 1.0")
