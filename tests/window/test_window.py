@@ -134,7 +134,7 @@ def test_what_stands_in_the_way_is_told_with_the_button_that_mends_it(window: Bl
 
 
 def test_a_frame_is_previewed_while_it_forms(window: Blender) -> None:
-    window.press_button("tempera.preview", "PROPERTIES")
+    window.press_button("tempera.preview()", "PROPERTIES")
     window.picture("03-preview-waits")
     window.until("session.preview.state in ('done', 'failed')")
     assert window.ask("session.preview.message") == "" and window.ask("session.preview.state") == "done"
