@@ -4,24 +4,22 @@ import blf
 import bpy
 from bpy.app.translations import pgettext_iface as iface_
 
-MARGIN, ICON, PADDING = 44, 22, 5  # pixels at an interface scale of 1: a panel's borders, an icon, around a label
+# Pixels at an interface scale of 1: a panel's borders, a sidebar's tabs, an icon, around a label.
+MARGIN, TABS, ICON, PADDING = 44, 24, 22, 5
 SPLIT = 0.4  # of a line is the label's
 
 
 def fits(label: str) -> bool:
     """Return whether a property's label fits into its part of a line, to the left of its value."""
-    preferences = bpy.context.preferences
-    scale = preferences.system.ui_scale
-    return _width(iface_(label)) < SPLIT * (bpy.context.region.width - MARGIN * scale) - PADDING * scale
+    return _width(iface_(label)) < SPLIT * _room() - PADDING * bpy.context.preferences.system.ui_scale
 
 
 def draw_text(layout: bpy.types.UILayout, text: str, icon: str = "NONE") -> None:
     """Draw sentences in lines that fit the region, in red beside the icon "ERROR"."""
     column = layout.column(align=True)
     column.alert = icon == "ERROR"
-    taken = MARGIN + (ICON if icon != "NONE" else 0)
-    width = bpy.context.region.width - taken * bpy.context.preferences.system.ui_scale
-    for index, line in enumerate(wrapped(text, width)):
+    taken = ICON * bpy.context.preferences.system.ui_scale if icon != "NONE" else 0
+    for index, line in enumerate(wrapped(text, _room() - taken)):
         column.label(text=line, icon=icon if index == 0 or icon == "NONE" else "BLANK1", translate=False)
 
 
@@ -35,6 +33,13 @@ def wrapped(text: str, width: float) -> list[str]:
         else:
             lines.append(word)
     return lines
+
+
+def _room() -> float:
+    """Return how many pixels wide a line of the panel is that is drawn."""
+    region = bpy.context.region
+    taken = MARGIN + (TABS if region.type == "UI" else 0)
+    return region.width - taken * bpy.context.preferences.system.ui_scale
 
 
 def _width(text: str) -> float:
