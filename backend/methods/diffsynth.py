@@ -71,9 +71,7 @@ class _Studio:
         motion = motion_of(shot, self._chosen.motion)
         self._sights = Sights(Surfaces(shot, motion), shot.beauty)
         self._conditions = Conditions(shot, model, settings, partial(SteadyControls, motion=motion))
-        anchored = "anchored" if shot.has_data else "shared"
-        noise = anchored if self._chosen.noise == "auto" else self._chosen.noise
-        self._noise = ShotNoise(noise, shot, settings, model.codec.factor)
+        self._noise = ShotNoise(self._chosen.noise, shot, settings, model.codec.factor)
         steps = len(self._sampler())
         self._smoothed = deflickered(steps, self._chosen.deflicker_every)
         rounds = len(self._smoothed) + self._chosen.finish

@@ -41,14 +41,25 @@ class RunNoise:
     def of(self, frames: Sequence[int], shape: Sequence[int]) -> Noise:
         """Return the noise of ``frames`` together, each of ``shape`` (C, h, w)."""
         if self._anchored is None:
-            shared = self._kind == "shared"
-            return gaussian_noise(shape, [self._seed if shared else mixed(self._seed, frame) for frame in frames])
+            if self._kind == "shared":
+                return untinted(gaussian_noise(shape, [self._seed] * len(frames)))
+            return gaussian_noise(shape, [mixed(self._seed, frame) for frame in frames])
         anchored, (channels, height, width) = self._anchored, shape
 
         def noise(stream: int) -> Tensor:
             return torch.stack([torch.from_numpy(anchored(f, (channels, height, width), stream)) for f in frames])
 
         return noise
+
+
+def untinted(noise: Noise) -> Noise:
+    """Return ``noise`` with mean 0 and deviation 1 in each channel: chance in it would tint all that share it."""
+
+    def even(stream: int) -> Tensor:
+        drawn = noise(stream)
+        return (drawn - drawn.mean((2, 3), keepdim=True)) / drawn.std((2, 3), keepdim=True)
+
+    return even
 
 
 class ShotNoise:

@@ -22,14 +22,12 @@ from ..motion.correspondence import Motion
 from ..motion.warp import gather, warp
 from ..patches.blending import sampling
 from ..patches.interpolation import chosen_later, interpolated
-from ..patches.statistics import fine_detail, softened
 from ..shot.shot import Shot
 from .filling import Filler, completions
-from .surfaces import Surfaces
+from .surfaces import MIXED, Surfaces
 
 PATCH = 5  # px, side of the patches of which what no key shows is made, and over which errors are averaged
 BAND = 0.01  # of the width: how far strokes stray over outlines
-MIXED = 1.5  # px beside an outline where a frame mixes two surfaces, however it was painted
 FADE = 0.016  # of the width: over which a key fades out towards the border of what it shows
 FLOOR = 0.02  # error, of values in [0, 1], below which the nearer key is the better one
 UNSEEN = 1.0  # error of a surface that a key does not show
@@ -85,13 +83,9 @@ class Propagation:
         difference = cv2.blur(np.abs(then - self.shot.beauty(frame)).mean(-1), (PATCH, PATCH))
         return np.where(self.sees(key, frame), difference, np.float32(UNSEEN))
 
-    def outlines(self, frame: int) -> np.ndarray:
-        """Return the pixels of ``frame`` on and beside the outlines of things, ``(H, W)`` bool."""
-        return self.surfaces.from_outline(frame) < MIXED
-
-    def softness(self, key: int) -> float:
+    def outline_detail(self, key: int) -> float:
         """Return how much fine detail a key has at outlines: what is cut out along them has more than a painting."""
-        return fine_detail(self.keys[key], self.outlines(key))
+        return self.surfaces.outline_detail(self.keys[key], key)
 
     def carried(self, x: np.ndarray, frame: int, other: int) -> np.ndarray:
         """Carry ``x`` ``(H, W)``, known at frame ``other``, to ``frame``; 0 where its surface is not seen there."""
@@ -118,9 +112,8 @@ class Interval:
         """Return ``frame``, ``(H, W, 3)`` float32 sRGB in [0, 1]."""
         if frame in self._completed:
             return self._completed[frame]
-        smooth = self._run.surfaces.antialiased(self._joined(frame), frame)
-        softness = np.interp(frame, self._ends, [self._run.softness(end) for end in self._ends])
-        return softened(smooth, self._run.outlines(frame), float(softness))
+        detail = np.interp(frame, self._ends, [self._run.outline_detail(end) for end in self._ends])
+        return self._run.surfaces.outlined(self._joined(frame), frame, float(detail))
 
     def _joined(self, frame: int) -> np.ndarray:
         """Return ``frame`` as its ends and what fills their gaps make it, outlines still jagged."""

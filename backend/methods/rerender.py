@@ -107,16 +107,6 @@ def key_frames(shot: Shot, motion: Motion, chosen: RerenderSettings, own: Sequen
     return tuple(sorted(choose_keys(shot.frames, shows, len(uniform), own, candidates).keys))
 
 
-def untinted(noise: Noise) -> Noise:
-    """Return ``noise`` with mean 0 and deviation 1 in each channel: chance in it would tint all that share it."""
-
-    def even(stream: int) -> Tensor:
-        drawn = noise(stream)
-        return (drawn - drawn.mean((2, 3), keepdim=True)) / drawn.std((2, 3), keepdim=True)
-
-    return even
-
-
 @dataclass
 class Run:
     """A key frame on its way from noise to picture, and what the network thinks of it (see ``Reference``).
@@ -212,7 +202,7 @@ class KeyPainter:
         return x, noise
 
     def _run(self, frame: int, z: Tensor, views: Sequence[View] = ()) -> Run:
-        sampler, noise = self._sampler(frame), untinted(self._noise.of([frame], z.shape[1:]))
+        sampler, noise = self._sampler(frame), self._noise.of([frame], z.shape[1:])
         return Run(frame, sampler, self._denoiser(frame, sampler), noise, views, views[: len(self.anchors)])
 
     def _edited(self, run: Run, x0: Tensor, step: int) -> Tensor | None:

@@ -3,6 +3,7 @@
 Regions that flicker in brightness or colour are first brought to the tone that the frames around them have. Then every
 surface is gathered from the nearest of a few frames, spread over the take, along the motion and under the light of
 the frame that is painted. What they do not show is taken from others between them, and at last from the frame itself.
+What is cut out so along the outlines of things is made as smooth and as soft there as the frame itself.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..motion.warp import gather, warp
 from ..patches.blending import sampling
 from ..patches.statistics import blend, contrast_ratio, light_change, local_mean, relit
 from ..patches.tone import CELL, cells, passed_on, steadied, tone_difference, with_tone
-from .surfaces import Surfaces
+from .surfaces import MIXED, Surfaces
 
 KEPT = 512 << 20  # bytes of pictures kept
 REGION = 1 / 16  # of the picture's width: the finest flicker of tone that is taken out
@@ -30,7 +31,6 @@ SUDDEN = 0.2  # change of tone from one frame to the next, as a logarithm, from 
 KNOWN = 0.3  # share of a region that must show in both of two frames, or their tones are compared with less weight
 STRETCH = 0.35, 0.6  # a surface that was seen this much smaller is taken from elsewhere, or in part
 DISAGREEMENT = 0.08  # difference of light and shade at which a frame counts e times less
-STRAY = 1.5  # px beside an outline where a picture mixes two surfaces
 LEVELS = 3  # of frames that surfaces are gathered from, each between those before
 ENOUGH = 0.01  # of a frame, that may be left to the frame itself without asking others
 DETAIL = 4.0  # px, across which strokes are told from what they cover
@@ -124,7 +124,14 @@ class Strokes:
             left -= seen
             if left.mean() < ENOUGH:
                 break
-        return np.clip(image + left[..., None] * own, 0, 1)
+        return np.clip(self._outlined(image + left[..., None] * own, frame), 0, 1)
+
+    def _outlined(self, image: np.ndarray, frame: int) -> np.ndarray:
+        """Return ``image``, put together for ``frame``, with outlines as smooth and soft as the frame's own."""
+        if frame in self._references:
+            return image
+        surfaces = self._sights.surfaces
+        return surfaces.outlined(image, frame, surfaces.outline_detail(self._steady.get(frame), frame))
 
     def _choices(self, frame: int) -> Iterator[dict[int, float]]:
         """Yield what ``frame`` is gathered from, with shares: the nearest two references, then what fills their gaps.
@@ -180,7 +187,7 @@ class Sights(Cache[tuple[int, int], Sight]):
         other, frame = pair
         flow, width = self.surfaces.motion.pair(frame, other).flow, self.surfaces.shot.width
         smaller, larger = sampling(flow)
-        seen, outline = self.surfaces.sees(other, frame, STRAY), self.surfaces.from_outline(frame)
+        seen, outline = self.surfaces.sees(other, frame, MIXED), self.surfaces.from_outline(frame)
         weight = faded_in(seen, smaller, outline, FADE * width)
         scale = (np.sqrt(smaller * larger) * (weight > 0)).astype(np.float32)
         if self.source is None:
@@ -220,6 +227,6 @@ def faded_in(seen: np.ndarray, smaller: np.ndarray, from_outline: np.ndarray, fa
     """
     low, high = STRETCH
     sharp = np.clip((cv2.medianBlur(smaller.astype(np.float32), 5) - low) / (high - low), 0, 1)
-    unseen = cv2.morphologyEx((~seen & (from_outline > STRAY)).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3)))
+    unseen = cv2.morphologyEx((~seen & (from_outline > MIXED)).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3)))
     distance = cv2.distanceTransform(1 - unseen, cv2.DIST_L2, 5)
     return seen * sharp * np.minimum(distance / np.float32(fade), 1)

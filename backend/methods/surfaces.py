@@ -9,8 +9,10 @@ from ..motion.cache import Cache
 from ..motion.correspondence import Motion
 from ..motion.warp import warp
 from ..patches.blending import antialiased, in_front, outlines, sampling
+from ..patches.statistics import fine_detail, softened
 from ..shot.shot import Shot
 
+MIXED = 1.5  # px beside an outline where a picture mixes two surfaces
 STRETCH = 0.2  # a surface that a painting shows this much smaller, across or along, is painted anew
 COLOUR, NORMAL, POSITION = np.sqrt(np.array([2, 1 / 3, 1], np.float32))  # roots of the weights of the guides' channels
 
@@ -59,6 +61,17 @@ class Surfaces:
         """Return ``image`` ``(H, W, 3)``, painted of ``frame``, with outlines as smooth as in the frame itself."""
         outline = self.from_outline(frame) == 0
         return antialiased(image, self.shot.beauty(frame), self.labels(frame), self.depth(frame), outline)
+
+    def outlined(self, image: np.ndarray, frame: int, detail: float) -> np.ndarray:
+        """Return ``image`` ``(H, W, 3)``, put together for ``frame``, with outlines smooth, and as soft as paint is.
+
+        ``detail`` is how much of it a painting has there (see :meth:`outline_detail`): what is cut out has more.
+        """
+        return softened(self.antialiased(image, frame), self.from_outline(frame) < MIXED, detail)
+
+    def outline_detail(self, painting: np.ndarray, frame: int) -> float:
+        """Return how much fine detail a ``painting`` ``(H, W, 3)`` of ``frame`` has on and beside outlines."""
+        return fine_detail(painting, self.from_outline(frame) < MIXED)
 
     def labels(self, frame: int) -> np.ndarray:
         """Return which object each pixel of ``frame`` shows, ``(H, W)`` int32; 0 on the sky and all over footage."""

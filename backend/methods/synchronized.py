@@ -108,10 +108,7 @@ class _Run:
         self.chosen = settings.synchronized.resolved()
         self._shot, self._model, self._seed = shot, model, settings.seed
         self._conditions = Conditions(shot, model, settings)
-        surfaces = shot.has_data and self.chosen.motion == "exact"
-        automatic = "anchored" if surfaces else "shared"
-        noise = automatic if self.chosen.noise == "auto" else self.chosen.noise
-        self._noise = ShotNoise(noise, shot, settings, model.codec.factor)
+        self._noise = ShotNoise(self.chosen.noise, shot, settings, model.codec.factor)
         self._motion = motion_of(shot, self.chosen.motion)
         self._codec = self._pictures_codec()
         sides = [-(-side // model.info.multiple) * model.info.multiple for side in (shot.height, shot.width)]

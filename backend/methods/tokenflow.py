@@ -173,9 +173,8 @@ class Run:
         return crop(to_picture(decoded / 2 + 0.5), (self._shot.height, self._shot.width))
 
     def _noise(self, z: Tensor) -> Noise:
-        automatic = "anchored" if self._shot.has_data else "shared"
-        kind = automatic if self._chosen.noise == "auto" else self._chosen.noise
-        return ShotNoise(kind, self._shot, self._settings, self._model.codec.factor).of(self._shot.frames, z.shape[1:])
+        noise = ShotNoise(self._chosen.noise, self._shot, self._settings, self._model.codec.factor)
+        return noise.of(self._shot.frames, z.shape[1:])
 
     def _read(self, frames: Sequence[int], step: int) -> None:
         """Pass the source's frames through the network, where anything is to be learned from that."""

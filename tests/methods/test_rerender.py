@@ -17,7 +17,8 @@ from backend.bridge.settings import from_keywords
 from backend.diffusion.model import open_model
 from backend.diffusion.protocol import Model
 from backend.methods import FrameDone, Step
-from backend.methods.rerender import KeyPainter, rerender, untinted
+from backend.methods.noise import untinted
+from backend.methods.rerender import KeyPainter, rerender
 from backend.shot.pictures import encode_png
 from backend.shot.shot import Shot
 from backend.worker import run_job

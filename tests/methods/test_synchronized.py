@@ -225,7 +225,7 @@ def test_the_stages_follow_each_other_and_survive_few_steps() -> None:
     assert list(averaged.exponents) == [0, 1, 2, 3] and not averaged.references
 
 
-def test_automatic_noise_needs_no_render_data(small: Path, model: Model) -> None:
+def test_noise_is_shared_unless_asked_otherwise(small: Path, model: Model) -> None:
     shared = frames(Shot.open(small), model, [1], noise="shared")
     assert np.array_equal(frames(Shot.open(small), model, [1])[1], shared[1])
     with pytest.raises(UserError, match="no surfaces to anchor noise to"):

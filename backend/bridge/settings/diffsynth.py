@@ -23,9 +23,8 @@ class DiffsynthSettings(BlendSettings, MotionSettings, DiffusionSettings):
         section="advanced",
     )
     noise: str = setting(
-        "auto", "Noise", "Which noise the frames start from",
+        "shared", "Noise", "Which noise the frames start from",
         choices=(
-            ("auto", "Automatic", "Anchored where there is render data, else shared"),
             ("shared", "Shared", "The same noise in every frame: steadier, but it sticks to the screen"),
             ("anchored", "Anchored", "Noise that sticks to the surfaces; needs render data"),
         ),

@@ -84,9 +84,8 @@ class SynchronizedSettings(PropagationSettings, MotionSettings, DiffusionSetting
         section="advanced", needs=EXACT,
     )
     noise: str = setting(
-        "auto", "Noise", "Which noise each frame starts from",
+        "shared", "Noise", "Which noise each frame starts from",
         choices=(
-            ("auto", "Automatic", "Anchored where there is render data, else shared"),
             ("fresh", "Fresh", "New noise for every frame: only the fusion makes them agree"),
             ("shared", "Shared", "The same noise in every frame: they begin alike"),
             ("anchored", "Anchored", "Noise that sticks to the surfaces; needs render data"),

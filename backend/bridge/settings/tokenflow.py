@@ -72,9 +72,8 @@ class TokenFlowSettings(MotionSettings, DiffusionSettings):
         "Carry the finished strokes along the motion too, which are finer than what the network's features make agree",
     )
     noise: str = setting(
-        "auto", "Noise", "Which noise each frame starts from",
+        "shared", "Noise", "Which noise each frame starts from",
         choices=(
-            ("auto", "Automatic", "Anchored where there is render data, else shared"),
             ("fresh", "Fresh", "New noise for every frame: only the features make them agree"),
             ("shared", "Shared", "The same noise in every frame: steadier, but it sticks to the screen"),
             ("anchored", "Anchored", "Noise that sticks to the surfaces; needs render data"),
