@@ -3,7 +3,7 @@
 Regions that flicker in brightness or colour are first brought to the tone that the frames around them have. Then every
 surface is gathered from the nearest of a few frames, spread over the take, along the motion and under the light of
 the frame that is painted. What they do not show is taken from others between them, and at last from the frame itself.
-What is cut out so along the outlines of things is made as smooth and as soft there as the frame itself.
+Along the outlines of things every frame, cut out so or not, is made as smooth and as soft as those few are.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Strokes:
         self._window, self._place = window, {frame: k for k, frame in enumerate(self._frames)}
         self._references, *others = (references(self._frames, window, level) for level in range(LEVELS))
         self._others = [frame for level in others for frame in level]
-        self._contrast = 1.0
+        self._contrast, self._outline_detail = 1.0, 0.0
 
     def look(self) -> Iterator[int]:
         """Find out how every frame's tone is to be moved."""
@@ -87,6 +87,9 @@ class Strokes:
             after.append(step.reversed().pass_on(after[-1]))
         shifts = map(steadied, before, reversed(after))
         self._shifts = dict(zip(self._frames, shifts, strict=True))
+        surfaces = self._sights.surfaces
+        details = [surfaces.outline_detail(self._steady.get(k), k) for k in self._references]
+        self._outline_detail = float(np.mean(details))
         if self._source:
             images = [(self._steady.get(k), self._source(k)) for k in self._references]
             self._contrast = float(np.mean([contrast_ratio(*pair, self._pixels(SHADE)) for pair in images]))
@@ -124,14 +127,8 @@ class Strokes:
             left -= seen
             if left.mean() < ENOUGH:
                 break
-        return np.clip(self._outlined(image + left[..., None] * own, frame), 0, 1)
-
-    def _outlined(self, image: np.ndarray, frame: int) -> np.ndarray:
-        """Return ``image``, put together for ``frame``, with outlines as smooth and soft as the frame's own."""
-        if frame in self._references:
-            return image
-        surfaces = self._sights.surfaces
-        return surfaces.outlined(image, frame, surfaces.outline_detail(self._steady.get(frame), frame))
+        image = self._sights.surfaces.outlined(image + left[..., None] * own, frame, self._outline_detail)
+        return np.clip(image, 0, 1)
 
     def _choices(self, frame: int) -> Iterator[dict[int, float]]:
         """Yield what ``frame`` is gathered from, with shares: the nearest two references, then what fills their gaps.
