@@ -51,13 +51,13 @@ index: zip
 locks: environments
 	$(WORKER) tools/lock.py
 
-# Trains the small model that is to ship with Tempera, resumable at any step: about an hour of one undisturbed core.
+# Trains the small model that is to ship with Tempera, resumable at any step: an hour and a half of one undisturbed core.
 STARTER := build/starter
 starter: environments
 	$(BPY) tools/starter_scenes.py $(STARTER) --scenes 66
 	$(WORKER) -m backend.starter.dataset $(STARTER)
 	$(WORKER) -m backend.starter.train --data $(STARTER) --out $(STARTER)/out --stage vae --minutes 10
-	$(WORKER) -m backend.starter.train --data $(STARTER) --out $(STARTER)/out --stage diffusion --minutes 40
+	$(WORKER) -m backend.starter.train --data $(STARTER) --out $(STARTER)/out --stage diffusion --minutes 75
 	$(WORKER) -m backend.starter.train --data $(STARTER) --out $(STARTER)/out --stage export
 	$(WORKER) -m backend.starter.samples --data $(STARTER) --model $(STARTER)/out/model
 
