@@ -12,7 +12,6 @@ from ..patches.blending import antialiased, in_front, outlines, sampling
 from ..patches.statistics import fine_detail, softened
 from ..shot.shot import Shot
 
-CRISP = 1.3  # times the fine detail that paint has at outlines, which what is cut out along them may have
 MIXED = 1.5  # px beside an outline where a picture mixes two surfaces
 STRETCH = 0.2  # a surface that a painting shows this much smaller, across or along, is painted anew
 COLOUR, NORMAL, POSITION = np.sqrt(np.array([2, 1 / 3, 1], np.float32))  # roots of the weights of the guides' channels
@@ -68,7 +67,7 @@ class Surfaces:
 
         ``detail`` is how much of it a painting has there (see :meth:`outline_detail`): what is cut out has more.
         """
-        return softened(self.antialiased(image, frame), self.from_outline(frame) < MIXED, CRISP * detail)
+        return softened(self.antialiased(image, frame), self.from_outline(frame) < MIXED, detail)
 
     def outline_detail(self, painting: np.ndarray, frame: int) -> float:
         """Return how much fine detail a ``painting`` ``(H, W, 3)`` of ``frame`` has on and beside outlines."""
