@@ -53,9 +53,9 @@ class Preset:
 _PAPER = Preset(
     Window(0, 0.1), Window(0.5, 0.8), Window(0.8, 1), 0.5, 0.9, two_passes=True, margin=4, soft=9, seen_colours=False
 )
-# Along exact motion pixels can be fused to the end; by estimated motion that would smear them.
 PRESETS = {
-    "exact": replace(_PAPER, inner=1.0, two_passes=False, margin=1, soft=3, seen_colours=True),
+    # Along exact motion pixels can be fused to the end; by estimated motion that would smear them.
+    "exact": replace(_PAPER, pixel=Window(0.5, 1.0), inner=1.0, two_passes=False, margin=1, soft=3, seen_colours=True),
     "paper": _PAPER,
     "released": replace(_PAPER, colour=Window(1, 1)),
 }
