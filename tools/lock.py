@@ -1,7 +1,7 @@
 """Writes the lock files of the backend: ``python tools/lock.py`` in an environment that has uv (``pip install uv``).
 
-The versions are those that the tests ran with: what ``.venv-worker`` holds. Wheels of PyPI are locked by address, size
-and checksum for every Python that Blender may bring; a PyTorch that only PyTorch's own index has is locked by version.
+The versions are those that the tests ran with: what ``.venv-worker`` holds. Wheels are locked by name, size and
+checksum for every Python that Blender may bring; a PyTorch that only PyTorch's own index has is locked by version.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -55,10 +56,14 @@ def main() -> None:
         plain: dict[str, Any] = {"label": label, "pythons": PYTHONS}
         if index:
             plain |= {"index": PYTORCH + index, "open": [tested["torch"]], "open_size": open_size}
-        plain["wheels"] = [vars(wheel) for wheel in wheels]
+        plain["wheels"] = [_plain(wheel) for wheel in wheels]
         _write(LOCKS / f"{platform}-{accelerator}.json", plain)
     uv = {platform: _resolve(platform, "3.12", "uv\n", {})[0] for platform in PLATFORMS}
-    _write(LOCKS / "uv.json", {platform: vars(wheel) for platform, wheel in uv.items()})
+    _write(LOCKS / "uv.json", {platform: _plain(wheel) for platform, wheel in uv.items()})
+
+
+def _plain(wheel: Wheel) -> dict[str, Any]:
+    return {"file": wheel.file, "sha256": wheel.sha256, "size": wheel.size}
 
 
 def _tested() -> dict[str, str]:
@@ -80,7 +85,7 @@ def _merged(platform: str, tested: dict[str, str]) -> list[Wheel]:
     found: dict[str, Wheel] = {}
     for python in PYTHONS:
         lock = Lock("", PYTHONS, tuple(_resolve(platform, python, text, tested)))
-        found |= {wheel.url: wheel for wheel in lock.chosen(python)}
+        found |= {wheel.file: wheel for wheel in lock.chosen(python)}
     return sorted(found.values(), key=lambda wheel: wheel.file.lower())
 
 
@@ -92,15 +97,17 @@ def _resolve(platform: str, python: str, requirements: str, tested: dict[str, st
         constraints.write_text("\n".join(tested.values()))
         subprocess.run(
             ["uv", "pip", "compile", str(wanted), "-c", str(constraints), "--python-platform", PLATFORMS[platform],
-             "--python-version", python, "--only-binary", ":all:", "-o", str(target), "--quiet",
-             "--default-index", "https://pypi.org/simple"],
+             "--python-version", python, "--only-binary", ":all:", "-o", str(target), "--quiet"],
             check=True, env=os.environ | {"UV_NO_CONFIG": "1", "MACOSX_DEPLOYMENT_TARGET": "14.0"},
         )  # fmt: skip
         packages = tomllib.loads(target.read_text())["packages"]
     wheels = [wheel for package in packages for wheel in package["wheels"]]
     with ThreadPoolExecutor(8) as pool:
         sizes = pool.map(_size, [wheel["url"] for wheel in wheels])
-    return [Wheel(wheel["url"], wheel["hashes"]["sha256"], size) for wheel, size in zip(wheels, sizes, strict=True)]
+    files = [unquote(wheel["url"].rpartition("/")[2]) for wheel in wheels]
+    return [
+        Wheel(file, wheel["hashes"]["sha256"], size) for file, wheel, size in zip(files, wheels, sizes, strict=True)
+    ]
 
 
 @cache

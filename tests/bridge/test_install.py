@@ -377,7 +377,8 @@ def test_uv_brings_its_own_python_and_is_fetched_by_its_checksum(
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("uv-9.data/scripts/uv", program)
     data = wheel.read_bytes()
-    known = {"url": f"{index.address}/{wheel.name}", "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+    known = {"file": wheel.name, "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+    known["url"] = f"{index.address}/{wheel.name}"
     (plan.locks / "uv.json").write_text(json.dumps({"linux": known}))
     told(plan)
     asked = (plan.folder / "uv.log").read_text().splitlines()

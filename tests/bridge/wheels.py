@@ -32,7 +32,7 @@ def write_lock(folder: Path, wheels: list[Path], address: str, accelerator: str 
     """Write ``linux-<accelerator>.json`` for ``wheels`` as the server at ``address`` has them."""
     folder.mkdir(parents=True, exist_ok=True)
     entries = [
-        {"url": f"{address}/{wheel.name}", "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest(),
+        {"file": wheel.name, "url": f"{address}/{wheel.name}", "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest(),
          "size": wheel.stat().st_size}
         for wheel in wheels
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Lock files: exactly which wheels make up an environment, by address, size and checksum.
+"""Lock files: exactly which wheels make up an environment, by file name, size and checksum.
 
 One file for each platform and accelerator, such as ``linux-cuda.json``, written by ``tools/lock.py``. It names the
 wheels of every Python that it fits; which of them a Python takes is told by the tags in their names (PEP 427).
@@ -11,7 +11,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from ..errors import UserError
 
@@ -21,21 +20,32 @@ PROOF = ("-m", "backend", "doctor", "--trial")  # proves an environment
 
 @dataclass(frozen=True)
 class Wheel:
-    """A wheel: where it lies, its SHA-256 and its size in bytes."""
+    """A wheel: its file name, such as ``numpy-2.4.6-cp312-cp312-win_amd64.whl``, its SHA-256, its size in bytes.
 
-    url: str
+    ``url`` is where it lies; without one it is had from the package index that pip is set up for, a studio's mirror too.
+    """
+
+    file: str
     sha256: str
     size: int
-
-    @property
-    def file(self) -> str:
-        """Its file name, such as ``numpy-2.4.6-cp312-cp312-win_amd64.whl``."""
-        return unquote(urlsplit(self.url).path.rpartition("/")[2])
+    url: str = ""
 
     @property
     def name(self) -> str:
         """Its distribution's name as file names write it."""
         return self.file.split("-")[0]
+
+    @property
+    def python(self) -> str:
+        """The oldest Python that takes it, such as "3.12"; "3" for one that any Python 3 takes."""
+        tag = self.file.split("-")[-3].split(".")[-1]
+        return f"{tag[2]}.{tag[3:]}".rstrip(".")
+
+    @property
+    def requirement(self) -> str:
+        """It and no other, as a line of pip's requirement files."""
+        name, version, *_ = self.file.split("-")
+        return f"{name}=={version} --hash=sha256:{self.sha256}"
 
 
 @dataclass(frozen=True)

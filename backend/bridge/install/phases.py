@@ -19,12 +19,11 @@ from .. import VERSION
 from ..environment import MARKER, environment_in, marker, python_in
 from ..errands import ROOT, Progress
 from ..errors import UserError
-from .fetch import checksum, disk_sentence, fetch, move
+from .fetch import checksum, disk_sentence, move
 from .lock import LOCKS, Lock, Wheel, pinned_uv, read_lock
 from .machine import Machine, accelerator_problem, folder_problem, machine_problem
-from .tool import Tool, find_tool, run
+from .tool import LOG, Tool, find_tool, obtain, run
 
-LOG = "install.log"
 BEGUN = "begun-for"  # in an environment: the accelerator that it is made for
 PHASES = ("check", "tool", "environment", "download", "install", "verify")
 PARTS = ("environment", "wheels", "tools", "cache", "python", LOG)  # all that an install makes in its folder
@@ -174,8 +173,8 @@ def _wheel_file(plan: Plan, wheel: Wheel, count: Callable[[int], None]) -> Path:
     if lent != own and lent.is_file():
         if checksum(lent) != wheel.sha256:
             raise UserError(
-                f"{lent} is not the wheel that Tempera knows: its checksum differs. Put the right one there, from "
-                f"{wheel.url}"
+                f"{lent} is not the wheel that Tempera knows: its checksum differs. Put the right one there, or "
+                "take it away."
             )
         return lent
     if own.is_file() and checksum(own) == wheel.sha256:
@@ -183,7 +182,7 @@ def _wheel_file(plan: Plan, wheel: Wheel, count: Callable[[int], None]) -> Path:
     if not plan.online:
         where = f"The wheelhouse {plan.wheelhouse}" if plan.wheelhouse else "Tempera's own folder"
         raise UserError(f"{where} lacks {wheel.file}. Put it there, or allow online access, then try again.")
-    fetch(wheel.url, own, wheel.sha256, count)
+    obtain(wheel, own, plan.folder, count)
     return own
 
 

@@ -16,10 +16,11 @@ from pathlib import Path
 from ..client import clean_environment
 from ..environment import python_in
 from ..errors import UserError
-from .fetch import Tell, checksum, fetch
+from .fetch import Tell, checksum, disk_sentence, fetch, move
 from .lock import Wheel
 
 UV_PYTHON = "3.12"  # the Python that uv brings
+LOG = "install.log"
 OLDEST_UV = (0, 8)  # the first that knows "venv --clear"
 _PROGRAM = "uv.exe" if os.name == "nt" else "uv"
 
@@ -77,12 +78,44 @@ def find_tool(folder: Path, pinned: Wheel | None, wheelhouse: Path | None, onlin
         wheel = (wheelhouse or folder / "wheels") / pinned.file
         try:
             if not wheel.is_file() and online:
-                fetch(pinned.url, wheel, pinned.sha256, tell)
+                obtain(pinned, wheel, folder, tell)
             if wheel.is_file() and checksum(wheel) == pinned.sha256:
                 uv = _unpacked(wheel, folder / "tools")
         except UserError:
             uv = None  # pip will do
     return Tool(folder, uv)
+
+
+def obtain(wheel: Wheel, target: Path, folder: Path, tell: Tell) -> None:
+    """Put ``wheel`` into the file ``target``, whole or not at all.
+
+    It comes from its address, taken up again where it broke off; without one from the package index that pip is set up
+    for, whole. pip logs and keeps its files in ``folder``. UserError: the network, the disk, or another checksum.
+    """
+    if wheel.url:
+        return fetch(wheel.url, target, wheel.sha256, tell)
+    begun = folder / "cache" / "begun"
+    try:
+        begun.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        wanted = begun / "wanted.txt"
+        wanted.write_text(wheel.requirement + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(disk_sentence(error, target)) from error
+    quiet = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"]
+    fits = ["--python-version", wheel.python, "--ignore-requires-python"]
+    place = ["--dest", str(begun), "--require-hashes", "-r", str(wanted)]
+    trouble = run([*_pip(), "download", *quiet, *fits, *place], folder / LOG, Tool(folder, None).variables())
+    if "No space left" in trouble:
+        raise UserError(f"The disk of {folder} is full. Free some space, or choose another folder, then try again.")
+    came = begun / wheel.file
+    if trouble or not came.is_file() or checksum(came) != wheel.sha256:
+        raise UserError(
+            f"{wheel.file} cannot be had from the package index ({trouble[:200] or 'another file came'}). Check the "
+            "network, a proxy or a firewall, then try again: what has arrived is kept."
+        )
+    move(came, target)
+    return tell(wheel.size)
 
 
 def _recent(uv: str) -> bool:
