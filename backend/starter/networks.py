@@ -157,6 +157,13 @@ def make_scheduler() -> DDIMScheduler:
     )
 
 
+def load_networks(folder: Path) -> dict[str, torch.nn.Module]:
+    """Return ``vae``, ``unet``, ``controlnet`` and ``text_encoder`` that ``save_model`` wrote, in single precision."""
+    classes = {"vae": AutoencoderKL, "unet": UNet2DConditionModel, "controlnet": ControlNetModel,
+               "text_encoder": CLIPTextModel}
+    return {name: cls.from_pretrained(folder / name, dtype=torch.float32) for name, cls in classes.items()}
+
+
 def save_model(folder: Path, networks: dict[str, torch.nn.Module]) -> None:
     """Write ``vae``, ``unet``, ``controlnet`` and ``text_encoder`` as a diffusers folder, in half precision."""
     for name, network in networks.items():

@@ -28,18 +28,22 @@ def oil(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def impasto(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Thick vivid paint in long parallel ridges that follow the picture's flow and swirl where it has none.
+    """Thick vivid paint in broad parallel ridges, laid nearly level, that bend along outlines and shine from above.
 
-    Colour and thickness are noise smeared along the flow (line integral convolution: Cabral and Leedom 1993).
+    Value and thickness are noise smeared along the strokes (line integral convolution: Cabral and Leedom 1993). Hues
+    keep together within an object, since what tells this style is relief; dabs of many hues are pointillism.
     """
     unit, shape = _unit(image), image.shape[:2]
-    angle = _tangent(image, 6 * unit) + 0.7 * _noise(shape, 45 * unit, rng)
-    colour = cv2.GaussianBlur(image, (0, 0), 1.2 * unit)
-    tints = _noise((*shape, 3), 2.2 * unit, rng) * np.array([0.16, 0.13, 0.2], np.float32)
-    thickness = _noise(shape, 2 * unit, rng)
-    smeared = _smear(np.dstack([colour + 0.5 * tints, thickness]), angle, round(14 * unit))
-    vivid = _saturate(_contrast(smeared[..., :3], 1.05) + 0.03, 1.5)
-    return _emboss(vivid, smeared[..., 3] / smeared[..., 3].std(), 0.13)
+    level = np.full(shape, np.radians(rng.normal(-14, 4)), np.float32) + 0.3 * _noise(shape, 40 * unit, rng)
+    angle = _steered(level, _tangent(image, 4 * unit), _outlined(image, 5 * unit))
+    colour = cv2.medianBlur(_bytes(cv2.GaussianBlur(image, (0, 0), 1.2 * unit)), _odd(5 * unit)) / np.float32(255)
+    colour = _smear(colour, angle, round(6 * unit))
+    ridges = _smear(np.dstack([_noise(shape, sigma * unit, rng) for sigma in (3.2, 2.6)]), angle, round(18 * unit))
+    value, thickness = np.moveaxis(ridges / ridges.std((0, 1)), -1, 0)
+    light = colour.mean(-1, keepdims=True)
+    palette = colour * (0.22 + 0.7 * _stretched(light)) / np.maximum(light, 0.04)
+    vivid = _saturate(palette + 0.075 * value[..., None] * np.array([1.0, 0.9, 0.55], np.float32), 1.6)
+    return _emboss(vivid, thickness, 0.22)
 
 
 def watercolour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -136,21 +140,23 @@ def charcoal(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def paper_cut(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Sheets of coloured paper, cut with scissors and stacked from light to dark, each throwing a soft shadow."""
+    """Sheets of plain bright paper, cut with scissors and stacked from light to dark.
+
+    Each shows the white core of the paper along its cut and throws a shadow to the lower right.
+    """
     unit, shape = _unit(image), image.shape[:2]
     shift = np.dstack([_noise(shape, 10 * unit, rng) for _ in range(2)]) * 1.5 * unit
-    labels, colours = _sheets(_warped(_flat(image, 5 * unit, 26), shift), 7)
+    labels, colours = _sheets(_warped(_flat(image, 6 * unit, 30), shift), 6)
     picture = np.zeros((*shape, 3), np.float32)
     for rank, colour in enumerate(colours):
         # a sheet lies under all that follow it, so that nothing but paper shows between two
-        mask = _cut(labels >= rank, 3.2 * unit)
-        cast = cv2.GaussianBlur(mask, (0, 0), 2.6 * unit)
-        shade = cv2.warpAffine(cast, np.array([[1, 0, 2.4 * unit], [0, 1, 3 * unit]], np.float32), shape[::-1])
-        fibres = 0.02 * _noise(shape, 0.8 * unit, rng) + 0.012 * _noise(shape, 7 * unit, rng)
-        sheet = colour + rng.normal(0, 0.015, 3).astype(np.float32) + fibres[..., None]
-        picture = picture * (1 - 0.6 * shade * (1 - mask))[..., None]
-        picture = picture + mask[..., None] * (sheet - picture)
-    return np.clip(picture, 0, 1).astype(np.float32)
+        sheet, core = (_cut(labels >= rank, 4 * unit, grown * unit) for grown in (0.0, 2.4))
+        cast = cv2.warpAffine(core, np.array([[1, 0, 3 * unit], [0, 1, 4 * unit]], np.float32), shape[::-1])
+        shade = 0.55 * cv2.GaussianBlur(cast, (0, 0), 2.2 * unit) * (rank > 0)
+        picture = picture * (1 - shade * (1 - core))[..., None]
+        picture = picture + core[..., None] * (np.float32(0.97) - picture)
+        picture = picture + sheet[..., None] * (colour + rng.normal(0, 0.012, 3).astype(np.float32) - picture)
+    return np.clip(picture + 0.008 * _noise(shape, 0.8 * unit, rng)[..., None], 0, 1).astype(np.float32)
 
 
 STYLES: dict[str, Painter] = {
@@ -179,6 +185,17 @@ def _tangent(image: np.ndarray, sigma: float) -> np.ndarray:
     dx, dy = cv2.Scharr(grey, cv2.CV_32F, 1, 0), cv2.Scharr(grey, cv2.CV_32F, 0, 1)
     doubled = cv2.GaussianBlur(np.dstack([dy * dy - dx * dx, -2 * dx * dy]), (0, 0), sigma)
     return np.arctan2(doubled[..., 1], doubled[..., 0]) / 2
+
+
+def _outlined(image: np.ndarray, reach: float) -> np.ndarray:
+    """Return where outlines are near, ``(H, W)`` in [0, 1]."""
+    return np.clip(3 * cv2.GaussianBlur(_contours(image, 1.5), (0, 0), reach), 0, 1)
+
+
+def _steered(angle: np.ndarray, along: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Return lines of ``angle`` turned to ``along`` as far as ``where`` in [0, 1] says; lines have no direction."""
+    doubled = [(1 - where) * turn(2 * angle) + where * turn(2 * along) for turn in (np.sin, np.cos)]
+    return np.arctan2(*doubled) / 2
 
 
 def _smear(field: np.ndarray, angle: np.ndarray, length: int) -> np.ndarray:
@@ -259,13 +276,15 @@ def _sheets(image: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     _, _, centres = cv2.kmeans(spread, count, None, criteria, 1, cv2.KMEANS_PP_CENTERS)
     centres = centres[np.argsort(-centres.mean(-1))]
     labels = ((pixels[:, None] - centres) ** 2).sum(-1).argmin(-1).reshape(image.shape[:2])
-    return labels, _saturate(_contrast(centres[None], 1.2), 1.5)[0]
+    values = np.linspace(0.9, 0.3, count, dtype=np.float32)[:, None]  # no paper is as dark as a shadow
+    return labels, _saturate(centres / np.maximum(centres.mean(-1, keepdims=True), 0.04) * values, 1.5)
 
 
-def _cut(mask: np.ndarray, radius: float) -> np.ndarray:
-    """Return ``mask`` with the small corners gone that scissors cannot follow, anti-aliased, float32."""
+def _cut(mask: np.ndarray, radius: float, grown: float) -> np.ndarray:
+    """Return ``mask`` without the small corners that scissors cannot follow, ``grown`` pixels wider, float32."""
     smooth = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), radius)
-    return np.clip((smooth - 0.5) * 2.2 * radius + 0.5, 0, 1)
+    # across a straight edge the blurred mask falls by 1 / sqrt(2 pi) each radius
+    return np.clip((smooth - 0.5) * 2.5 * radius + grown + 0.5, 0, 1) * (smooth > 0.02)
 
 
 def _emboss(image: np.ndarray, thickness: np.ndarray, depth: float) -> np.ndarray:

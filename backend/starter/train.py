@@ -2,8 +2,10 @@
 
     python -m backend.starter.train --stage vae|diffusion|export --data DIR --out DIR --minutes 20 [--size cpu|gpu]
 
-Runs on a GPU where there is one. A run that is broken off goes on from its last checkpoint when it is started again,
-and comes to the same weights as an unbroken one. ``OUT/STAGE.log`` gets a line of JSON every 50 steps.
+With ``--model FOLDER`` the last two stages go on from a model that was exported before, whose autoencoder stays as it
+is, so that a painter can be changed without starting anew. Runs on a GPU where there is one. A run that is broken off
+goes on from its last checkpoint when it is started again, and comes to the same weights as an unbroken one.
+``OUT/STAGE.log`` gets a line of JSON every 50 steps.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from .networks import (
     OPPONENT,
     SIZES,
     Size,
+    load_networks,
     make_denoiser,
     make_scheduler,
     make_vae,
@@ -213,20 +216,27 @@ def trained_vae(out: Path, size: Size, pairs: Pairs) -> torch.nn.Module:
     return vae.eval().requires_grad_(False)
 
 
+def beginning(options: argparse.Namespace, seen: Pairs) -> tuple[torch.nn.Module, dict[str, torch.nn.Module]]:
+    """Return the finished autoencoder, and the networks that the diffusion stage starts from."""
+    if options.model is None:
+        return trained_vae(options.out, SIZES[options.size], seen), make_denoiser(SIZES[options.size])
+    networks = load_networks(options.model)
+    return networks.pop("vae").to(device()).eval().requires_grad_(False), networks
+
+
 def train_diffusion(options: argparse.Namespace) -> None:
     """Train UNet, ControlNet and text encoder for some minutes."""
     seen, held_out = load_pairs(options.data, held_out=False), load_pairs(options.data, held_out=True)
-    vae = trained_vae(options.out, SIZES[options.size], seen)
-    networks = {name: network.to(device()).train() for name, network in make_denoiser(SIZES[options.size]).items()}
-    training = Training(networks, 8e-4, options.out / "diffusion.safetensors", {"text_encoder": 2e-4})
+    vae, networks = beginning(options, seen)
+    networks = {name: network.to(device()).train() for name, network in networks.items()}
+    training = Training(networks, options.rate, options.out / "diffusion.safetensors", {"text_encoder": 2e-4})
     loss = DiffusionLoss(networks, vae, seen, held_out, BATCHES[options.size], options.seed)
     train(training, loss, 60 * options.minutes, options.out / "diffusion.log", options.steps)
 
 
 def export(options: argparse.Namespace) -> None:
     """Write the averaged weights as a diffusers folder, ``OUT/model``."""
-    vae = trained_vae(options.out, SIZES[options.size], load_pairs(options.data, held_out=False))
-    networks = make_denoiser(SIZES[options.size])
+    vae, networks = beginning(options, load_pairs(options.data, held_out=False))
     Training(networks, 0.0, options.out / "diffusion.safetensors").use_averages()
     save_model(options.out / "model", {"vae": vae.cpu(), **networks})
 
@@ -244,6 +254,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--steps", type=int, default=None, help="stop at this step, however much time is left")
     parser.add_argument("--size", choices=tuple(SIZES), default="cpu")
+    parser.add_argument("--model", type=Path, default=None, help="go on from this exported model")
+    parser.add_argument("--rate", type=float, default=8e-4, help="learning rate of UNet and ControlNet")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)

@@ -24,10 +24,10 @@ def data(tmp_path_factory):
     return folder
 
 
-def run(data, out, stage, steps):
+def run(data, out, stage, steps, *more):
     main([
         "--stage", stage, "--data", str(data), "--out", str(out), "--size", "micro", "--steps", str(steps),
-        "--minutes", "5",
+        "--minutes", "5", *more,
     ])
 
 
@@ -86,6 +86,18 @@ def test_export_writes_a_model_that_the_diffusion_core_opens(data, trained):
     picture = sample(model, source, "oil painting", seed=0, steps=2)
     assert picture.shape == source.shape and np.isfinite(picture).all()
     assert json.loads((trained / "model" / "model_index.json").read_text())["unet"][1] == "UNet2DConditionModel"
+
+
+def test_training_goes_on_from_an_exported_model(data, trained, tmp_path):
+    run(data, trained, "export", 3)
+    exported = ("--model", str(trained / "model"), "--rate", "1e-9")
+    run(data, tmp_path, "diffusion", 1, *exported)
+    run(data, tmp_path, "export", 1, *exported)
+    for part in ("vae", "unet", "controlnet"):
+        before, after = (
+            load_file(folder / "model" / part / "diffusion_pytorch_model.safetensors") for folder in (trained, tmp_path)
+        )
+        assert all(torch.allclose(after[key].float(), before[key].float(), atol=1e-3) for key in before)
 
 
 @pytest.mark.parametrize("name", sorted(SIZES))

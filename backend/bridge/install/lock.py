@@ -22,7 +22,7 @@ PROOF = ("-m", "backend", "doctor", "--trial")  # proves an environment
 class Wheel:
     """A wheel: its file name, such as ``numpy-2.4.6-cp312-cp312-win_amd64.whl``, its SHA-256, its size in bytes.
 
-    ``url`` is where it lies; without one it is had from the package index that pip is set up for, a studio's mirror too.
+    ``url`` is where it lies; without one it is had from the package index that pip is set up for, or a studio's mirror.
     """
 
     file: str
