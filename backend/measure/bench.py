@@ -61,6 +61,9 @@ def bench(
     for area, pure in () if quick else SYNTHETIC.items():
         for work in pure:
             found |= {f"{area}: {name}": one for name, one in work().items()}
+    if not quick:  # loaded only here, since the starter's painters do not ship
+        starter = importlib.import_module(".bench_starter", __package__).starter_model(job, shot)
+        found |= {f"core: {name}": one for name, one in starter.items()}
     if truth is not None:
         found |= {f"motion: {name}": one for name, one in ray_cast_truth(truth).items()}
     if ticks is not None:
