@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
+from backend.patches import poisson
 from backend.patches.poisson import masked_gradients, screened, seamless
 
 RNG = np.random.default_rng(7)
@@ -139,3 +140,24 @@ def test_a_seamless_paste_that_nothing_touches_keeps_its_mean_and_its_gradients(
     assert np.abs(seamless(lifted, gx, gy, everywhere) - lifted).max() < 1e-10
     flat = np.broadcast_to(lifted.mean((0, 1)), lifted.shape).copy()
     assert np.abs(seamless(flat, gx, gy, everywhere, 1e-12) - lifted).max() < 1e-8
+
+
+@pytest.mark.parametrize("size", [(71, 127), (216, 384)])
+def test_a_dozen_iterations_do_whatever_the_size(size, monkeypatch):
+    """Long waves are what plain iterations miss: a source that rises across a picture held at one side alone."""
+    source = np.broadcast_to(np.linspace(0, 1, size[1])[:, None], (*size, 3)) + 0.05 * RNG.random((*size, 3))
+    inside = np.ones(size, bool)
+    inside[:, 0] = inside[20:24, 30:40] = False
+    started = np.where(inside[..., None], source + 0.3, source)
+    monkeypatch.setattr(poisson, "ITERATIONS", 12)
+    u = seamless(started, *masked_gradients([source], [np.ones(size)]), inside)
+    assert np.abs(u - source).max() < 1e-3
+
+
+@pytest.mark.parametrize("size", [(36, 64), (35, 63)])
+def test_what_preconditions_is_symmetric(size):
+    levels = [blob(size)[..., None].astype(float)]
+    while min(levels[-1].shape[:2]) > poisson.COARSEST:
+        levels.append(poisson._coarser(levels[-1]))
+    a, b = levels[0] * RNG.random((2, *size, 1))
+    assert (a * poisson._cycle(b, levels)).sum() == pytest.approx((b * poisson._cycle(a, levels)).sum(), rel=1e-12)
