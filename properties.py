@@ -251,6 +251,8 @@ class TEMPERA_PG_scene(bpy.types.PropertyGroup):
     def _problems(self, spans: Sequence[range]) -> list[Problem]:
         missing = worker_problem(preferences().worker_python)
         found = [Problem(missing, "backend", "preferences.addon_show", (("module", PACKAGE),))] if missing else []
+        if linked := linked_problem(self.id_data):
+            found.append(Problem(linked, "run"))
         if self.method == "exemplar":
             keys = {key.frame for key in self.keys}
             unpainted = next(filter(None, (key_problem(span, keys) for span in spans)), "")
@@ -334,6 +336,17 @@ def key_problem(frames: Iterable[int], keys: Iterable[int]) -> str:
     if set(frames).isdisjoint(keys):
         return "There is no key frame in the shot. Paint over one of its frames and add it."
     return ""
+
+
+def linked_problem(scene: bpy.types.Scene) -> str:
+    """Return why a strip put into ``scene`` would be lost, "" when it would not."""
+    if scene.library is None:
+        return ""
+    home = Path(scene.library.filepath.replace("\\", "/")).name
+    return (
+        f"{scene.name} is linked from {home}, and a strip in it could not be saved here. "
+        "Open that file, or add the scene as a strip to a scene of this file."
+    )
 
 
 def _absolute(path: str) -> str:

@@ -164,21 +164,31 @@ def capture_strip(
     A scene strip that shows its scene as it is gets a data layer, other strips none. Raises UserError where the strip
     has no picture, its files are missing, or the folder cannot be written.
     """
+    seen = frames_seen(strip)
+    frames = [frame for frame in seen if frame in set(frames)] if frames is not None else list(seen)
+    return start(folder, {"scene": scene.name, "strip": strip.name, "frames": frames, "beauty": None})
+
+
+def frames_seen(strip: Strip) -> range:
+    """Return the frames at which a strip is seen: between its handles and those of the metas around it.
+
+    UserError where it has no picture, its files are missing, or there is no such frame.
+    """
     if strip.type == "SOUND":
         raise UserError(f"{strip.name} is a sound. Choose a strip that has pictures.")
     missing = [path for path in media_of(strip) if not Path(path).is_file()]
     if missing:
         raise UserError(f"{strip.name} has lost {listed(missing)}. Find the missing files and set the strip's path.")
     first, end = handles(strip)
+    if first >= end:
+        raise UserError(f"{strip.name} has no frame. Drag one of its handles out.")
     meta = strip.parent_meta()
     while meta:
         first, end = max(first, handles(meta)[0]), min(end, handles(meta)[1])
         meta = meta.parent_meta()
     if first >= end:
         raise UserError(f"{strip.name} is not seen in its meta strip. Choose another strip.")
-    seen = range(first, end)
-    frames = [frame for frame in seen if frame in set(frames)] if frames is not None else list(seen)
-    return start(folder, {"scene": scene.name, "strip": strip.name, "frames": frames, "beauty": None})
+    return range(first, end)
 
 
 def check_cameras(scene: bpy.types.Scene, frames: Sequence[int]) -> None:

@@ -259,17 +259,16 @@ class Job:
     def settle(self, scene: bpy.types.Scene | None) -> None:
         """Belong to ``scene`` of the open file, or to no scene in it (its result waits in the folder)."""
         self._scene_uid = scene.session_uid if scene else 0
-        if scene is not None:
-            self._scene_name = scene.name
-            self.note_file()
+        self.note_file()
         if self.state in ACTIVE:
             self._placed = False
         self.stale = True
 
     def note_file(self) -> None:
-        """Remember the open file as the one that holds the job's scene."""
-        if self._scene_uid:
-            self._blend = bpy.data.filepath
+        """Remember the open file as the one that holds the job's scene, and its name there."""
+        scene = self.scene
+        if scene is not None:
+            self._blend, self._scene_name = bpy.data.filepath, scene.name
 
     def scene_after_load(self) -> bpy.types.Scene | None:
         """Return the job's scene in the file that was just opened, None when it is another file."""
@@ -414,11 +413,10 @@ class Job:
             return
         try:
             if timeline.update(scene, self.files, self._shot_frames, self._finished, fresh):
-                self._placed = True
+                self._placed, self._warning = True, ""
             elif not self._placed:
                 placed = timeline.place(scene, self.files, self._shot_frames, self._finished)
-                self._placed = placed is not None
-            self._warning = ""
+                self._placed, self._warning = placed is not None, ""
         except UserError as error:
             self._placed = True  # the run goes on without a strip; asking again each time would not help
             self._warning = str(error)

@@ -11,9 +11,9 @@ import bpy
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from ..backend.bridge.settings import Settings
-from ..properties import key_problem, preferences, user_folder, worker_python
+from ..properties import key_problem, linked_problem, preferences, user_folder, worker_python
 from . import session
-from .capture import check_cameras
+from .capture import check_cameras, frames_seen
 from .job import Job
 from .objects import resolved
 from .over_time import as_set
@@ -46,7 +46,9 @@ def stylize(
     if strip and strip.type != "SCENE" and run.objects:
         raise UserError("Footage has no objects that could be told apart. Leave them out.")
     wanted = sorted(set(frames)) if frames is not None else frames_of(source)
-    if not strip:
+    if strip:
+        frames_seen(strip)
+    else:
         check_cameras(scene, wanted)
     run = resolved(run)
     check(scene, wanted, run, keys)
@@ -146,7 +148,7 @@ def new_folder(name: str, place: str = "") -> Path:
 def check(scene: bpy.types.Scene, frames: Sequence[int], run: Settings, keys: Mapping[int, Path]) -> None:
     """Raise UserError for what would only come to light after the shot is rendered."""
     worker_python(preferences().worker_python)
-    problem = key_problem(frames, keys) if run.method == "exemplar" else ""
+    problem = linked_problem(scene) or (key_problem(frames, keys) if run.method == "exemplar" else "")
     if problem:
         raise UserError(problem)
     for frame, path in keys.items():
