@@ -98,9 +98,12 @@ class Job:
         self._keeper = keeper
         self._rest = files.state
         if self.active:
-            self._rest = State("cancelled", "Interrupted. Resume to go on; finished frames are kept.")
+            elsewhere = "Another Blender works on it. Resume when that one has stopped."
+            interrupted = "Interrupted. Resume to go on; finished frames are kept."
+            self._rest = State("cancelled", elsewhere if files.held else interrupted)
         self._trouble = self._rest.message if self.state == "failed" else ""  # why the last request came to nothing
         self._capture: Capture | None = None
+        self._hold = contextlib.ExitStack()  # while it is captured, against other Blenders, as the worker does later
         self._captured = self._made = self._answered = 0.0
         self._clock = Clock()
         self._shot_frames: tuple[int, ...] = ()
@@ -250,8 +253,12 @@ class Job:
         return self.question or messages.Run(str(self.folder))
 
     def begin(self) -> None:
-        """Capture what is not captured, then wait for the worker; UserError when the folder cannot be written."""
-        self.take_stock()
+        """Capture what is not captured, then wait for the worker.
+
+        UserError when the folder cannot be written, or another Blender works on the job.
+        """
+        with self.files.locked():
+            self.take_stock()
         self.enter("ready" if self.captured else "capturing")
         self._clock.start(self.progress)
         self.settle(self.scene)
@@ -323,12 +330,13 @@ class Job:
     def go_on_capturing(self) -> None:
         """Start or poll the capture; when it is whole, wait for the worker. UserError when it fails."""
         if self._capture is None:
+            self._hold.enter_context(self.files.locked())
             self._capture = self._begin_capture()
         at = self._capture.poll()
         self._captured = at.done / at.total if at.total else 0.0
         self.note = at.note
         if at.finished:
-            self._capture = None
+            self.drop_capture()
             self.take_stock()
             self.enter("ready")
 
@@ -355,6 +363,7 @@ class Job:
         if self._capture is not None:
             self._capture.cancel()
             self._capture = None
+        self._hold.close()
 
     def hear(self, event: messages.Message) -> None:
         """Take one of the worker's events."""

@@ -284,6 +284,15 @@ class Job:
                     leftover.unlink(missing_ok=True)
             yield
 
+    @property
+    def held(self) -> bool:
+        """Whether a process works on the job just now."""
+        try:
+            with self.locked():
+                return False
+        except UserError:
+            return True
+
     def remove(self) -> None:
         """Delete what the job made, and its folder unless something else lies there; UserError when it cannot be."""
         with self.locked():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -249,3 +251,51 @@ def test_a_new_file_during_a_job_gets_nothing_of_it(
     bpy.ops.wm.open_mainfile(filepath=blend)
     job.wait()
     assert len(job.strip.elements) == 6
+
+
+def test_two_blenders_on_one_file_leave_each_others_jobs_alone(
+    extension: str, tempera: ModuleType, footage: tuple[bpy.types.Scene, Any], tmp_path: Path
+) -> None:
+    scene, strip = footage
+    python = [bpy.app.binary_path, "-b", "--python-expr"] if bpy.app.binary_path else [sys.executable, "-c"]
+    paths = [Path(pytest.__file__).parents[1], Path(__file__).parent, Path(bpy.data.filepath)]
+    other = subprocess.Popen(
+        [*python, OTHER_BLENDER, "--", *map(str, paths)], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+    )
+    try:
+        folder = Path(next(line.split()[1] for line in other.stdout if line.startswith("capturing")))
+        with refused("already running"):
+            bpy.ops.tempera.resume(folder=str(folder))
+        theirs = session(extension).find(folder)
+        assert theirs.message == "Another Blender works on it. Resume when that one has stopped."
+        assert theirs.files.state.state == "capturing"
+        with refused("already running"):
+            bpy.ops.tempera.remove_job(folder=str(folder))
+        ours = tempera.stylize(strip, method="deflicker")
+        assert ours.folder != folder and ours.wait() and len(ours.frames) == 6
+        print("go on", file=other.stdin, flush=True)
+        assert next(line for line in other.stdout if line.startswith("ended")).split() == ["ended", "done", "6"]
+        assert theirs.resume().wait() and theirs.state == "done"
+    finally:
+        other.kill()
+        other.wait()
+
+
+OTHER_BLENDER = """
+import importlib, pathlib, sys, tempfile
+sys.path[:0] = sys.argv[-3:-1]
+import bpy, conftest, session_kit
+class Folders:
+    def mktemp(self, name):
+        return pathlib.Path(tempfile.mkdtemp())
+extension = next(conftest.extension.__wrapped__(Folders()))
+bpy.ops.wm.open_mainfile(filepath=sys.argv[-1])
+scene = bpy.context.scene
+strip = getattr(scene.sequence_editor, "strips", None) or scene.sequence_editor.sequences
+job = importlib.import_module(extension).stylize(strip[0], method="deflicker")
+session_kit.drive(job, lambda: job.progress > 0)
+print("capturing", job.folder, flush=True)
+sys.stdin.readline()
+job.wait()
+print("ended", job.state, len(job.frames), flush=True)
+"""
