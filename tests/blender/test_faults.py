@@ -256,7 +256,7 @@ def test_a_new_file_during_a_job_gets_nothing_of_it(
 def test_two_blenders_on_one_file_leave_each_others_jobs_alone(
     extension: str, tempera: ModuleType, footage: tuple[bpy.types.Scene, Any], tmp_path: Path
 ) -> None:
-    scene, strip = footage
+    _, strip = footage
     python = [bpy.app.binary_path, "-b", "--python-expr"] if bpy.app.binary_path else [sys.executable, "-c"]
     paths = [Path(pytest.__file__).parents[1], Path(__file__).parent, Path(bpy.data.filepath)]
     other = subprocess.Popen(
