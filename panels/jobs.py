@@ -119,7 +119,9 @@ def draw_actions(layout: bpy.types.UILayout, job: Job) -> None:
         row.operator("tempera.edit_frame", text="Edit Key", icon="BRUSH_DATA").folder = folder
     else:
         row.operator("tempera.resume", icon="PLAY").folder = folder
-    row.operator("tempera.restyle", icon="FILE_REFRESH").folder = folder
+    again = row.row(align=True)
+    again.enabled = job.captured
+    again.operator("tempera.restyle", icon="FILE_REFRESH").folder = folder
     row.menu("TEMPERA_MT_job", text="", icon="DOWNARROW_HLT")
 
 

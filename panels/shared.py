@@ -165,8 +165,10 @@ def draw_output(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
 
 def draw_run(layout: bpy.types.UILayout, scene: bpy.types.Scene, source: Source) -> None:
     """Draw what the run will cost, what stands in its way, and the buttons that start it or show a preview."""
-    for line in cost_lines(scene, source.frames):
-        layout.label(text=line)
+    if source.frames:
+        lines = layout.column(align=True)
+        for line in cost_lines(scene, source.frames):
+            lines.label(text=line)
     draw_problems(layout, source, "run")
     draw_preview(layout)
     layout.operator(source.operator, icon=source.icon)
