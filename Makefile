@@ -15,9 +15,10 @@ test: environments
 	$(BPY) -m pytest tests/blender
 
 test-all: test
-	$(PYTHON) tools/environments.py bpy42 bpy45
+	$(PYTHON) tools/environments.py bpy42 bpy45 bpy52
 	.venv-bpy42/bin/python -m pytest tests/blender
 	.venv-bpy45/bin/python -m pytest tests/blender
+	.venv-bpy52/bin/python -m pytest tests/blender
 
 # The real Blender in a window, by clicks and keys: BLENDER names it where it is not on the PATH. Pictures of every state
 # of the panels are left in build/window.

@@ -1,6 +1,6 @@
-"""Makes the two Python environments of a checkout: Blender's side and the worker's.
+"""Makes the Python environments of a checkout: Blender's side, the worker's, and other Blenders for the tests.
 
-    python3 tools/environments.py blender|worker|bpy42|bpy45
+    python3 tools/environments.py blender|worker|bpy42|bpy45|bpy52
 
 An environment is made anew whenever its requirements change; a marker written last tells a whole one from an aborted
 one. Written for any Python 3.8 or newer, so that an unfit one can be told what to install.
@@ -16,7 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "tools" / "requirements"
 FITTING = ("3.11", "3.13")  # the Pythons that bpy 5.0 and bpy 5.2 are built for
-FOLDERS = {"blender": ".venv", "worker": ".venv-worker", "bpy42": ".venv-bpy42", "bpy45": ".venv-bpy45"}
+FOLDERS = {"blender": ".venv", "worker": ".venv-worker"}
+OTHERS = {"bpy42": "3.11", "bpy45": "3.11", "bpy52": "3.13"}  # each Blender's own Python
 
 
 def fitting_python(only: str = "") -> str | None:
@@ -34,11 +35,11 @@ def fitting_python(only: str = "") -> str | None:
 
 def make(name: str) -> None:
     """Make the environment ``name`` unless it is whole and up to date."""
-    python = fitting_python("3.11" if name in ("bpy42", "bpy45") else "")
+    python = fitting_python(OTHERS.get(name, ""))
     if python is None:
-        wanted = "3.11" if name in ("bpy42", "bpy45") else "3.11 or 3.13"
+        wanted = OTHERS.get(name, " or ".join(FITTING))
         sys.exit(f"Tempera's checks need Python {wanted}, for which Blender's wheels exist: install it.")
-    folder = ROOT / FOLDERS[name]
+    folder = ROOT / FOLDERS.get(name, f".venv-{name}")
     version = subprocess.run(
         [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], check=True, capture_output=True, text=True
     ).stdout.strip()
