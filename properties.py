@@ -130,10 +130,10 @@ class TEMPERA_PG_object(bpy.types.PropertyGroup):
     def told(self) -> ObjectSettings:
         """Return what the chosen object or collection is told."""
         names = [name for name in settings.specs(ObjectSettings) if name != "name"]
-        plain = _plain(dict.fromkeys(names, self))
+        told = plain(dict.fromkeys(names, self))
         if self.chosen is None:
             raise UserError("An object that is told something was deleted. Choose another, or take it off the list.")
-        return ObjectSettings(self.chosen.name, members=members_of(self.chosen), **plain)
+        return ObjectSettings(self.chosen.name, members=members_of(self.chosen), **told)
 
     def take(self, told: ObjectSettings) -> None:
         """Show ``told``; where its object or collection is not in this file, nothing is chosen."""
@@ -203,8 +203,8 @@ class TEMPERA_PG_scene(bpy.types.PropertyGroup):
     def settings(self) -> Settings:
         """Return the settings as the worker takes them, with paths made absolute; UserError when one is wrong."""
         told = [entry.told() for entry in self.objects if entry.chosen]
-        common = _plain(dict.fromkeys(settings.specs(Settings), self))
-        return settings.from_keywords(**common, **_plain(self.homes), objects=told)
+        common = plain(dict.fromkeys(settings.specs(Settings), self))
+        return settings.from_keywords(**common, **plain(self.homes), objects=told)
 
     @property
     def group(self) -> type[Group]:
@@ -318,17 +318,17 @@ class TEMPERA_PG_window(bpy.types.PropertyGroup):
         self.active = folders.index(fresh[0]) if fresh else folders.index(chosen) if chosen in folders else 0
 
 
-def _plain(homes: Mapping[str, bpy.types.PropertyGroup]) -> dict[str, Any]:
+def plain(homes: Mapping[str, bpy.types.PropertyGroup]) -> dict[str, Any]:
     """Return the values of settings, by their names, from where each is kept, as their dataclass takes them."""
-    plain = {}
+    values = {}
     for name, home in homes.items():
         value, seen = getattr(home, name), home.bl_rna.properties[name]
         if seen.type == "STRING" and seen.subtype in {"DIR_PATH", "FILE_PATH"}:
             value = _absolute(value)
         elif seen.type == "FLOAT":
             value = float(f"{value:.7g}")  # Blender keeps 32 bits: 0.6 comes back as 0.6000000238
-        plain[name] = value
-    return plain
+        values[name] = value
+    return values
 
 
 def key_problem(frames: Iterable[int], keys: Iterable[int]) -> str:

@@ -1,22 +1,21 @@
-"""What changes over a shot: keyframed numbers, and prompts in markers and text strips, read for each of its frames.
-
-The scene's frame is never moved for it, which would run the artist's handlers and simulations: curves are evaluated by
-themselves. So drivers and NLA strips do not count.
-"""
+"""What changes over a shot: animated numbers, and prompts in markers and text strips, read for each of its frames."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import bpy
 
 from ..backend.bridge import settings
 from ..backend.bridge.settings import Settings
-from .versions import Strip, curves_of, handles, strips
+from ..properties import plain
+from .versions import Strip, handles, strips
 
 PROMPT = "prompt"  # a marker "prompt: a fox by night", a text strip whose name begins so
+HANDLERS = ("frame_change_pre", "frame_change_post", "depsgraph_update_pre", "depsgraph_update_post")
+NOT_NEEDED = ("camera", "world", "background_set", "active_clip", "compositing_node_group")
 
 
 def as_set(source: bpy.types.Scene | Strip, frames: Iterable[int]) -> Settings:
@@ -27,27 +26,74 @@ def as_set(source: bpy.types.Scene | Strip, frames: Iterable[int]) -> Settings:
     is_scene = isinstance(source, bpy.types.Scene)
     scene = source if is_scene else source.id_data
     run, frames = scene.tempera.settings(), sorted(set(frames))
-    changing = [name for name, (_, _, spec) in settings.specs(type(run.chosen)).items() if spec.over_time]
-    values: dict[int, dict[str, Any]] = {frame: {} for frame in frames}
-    for name in changing:
-        for frame, value in keyframed(scene, name, frames).items():
-            values[frame][name] = value
-    for frame, prompt in prompts(scene, frames).items():
-        if "prompt" in changing:
-            values[frame]["prompt"] = prompt
+    over_time = animated(scene, run, frames)
+    if settings.specs(type(run.chosen)).get(PROMPT):
+        for frame, prompt in prompts(scene, frames).items():
+            over_time.setdefault(frame, {})[PROMPT] = prompt
     objects = run.objects if is_scene or source.type == "SCENE" else ()
-    return dataclasses.replace(run, objects=objects, over_time={frame: at for frame, at in values.items() if at})
+    return dataclasses.replace(run, objects=objects, over_time=over_time)
 
 
-def keyframed(scene: bpy.types.Scene, name: str, frames: Sequence[int]) -> dict[int, float]:
-    """Return the values of the setting ``name`` by its curve at ``frames``, within its limits; none without a curve."""
-    home = scene.tempera.homes[name]
-    path, seen = home.path_from_id(name), home.bl_rna.properties[name]
-    curve = next((each for each in curves_of(scene) if each.data_path == path and not each.mute), None)
-    if curve is None:
-        return {}
-    limits = seen.hard_min, seen.hard_max
-    return {frame: float(f"{min(max(curve.evaluate(frame), limits[0]), limits[1]):.7g}") for frame in frames}
+def animated(scene: bpy.types.Scene, run: Settings, frames: Sequence[int]) -> dict[int, dict[str, object]]:
+    """Return the numbers that are not at all ``frames`` what they are in ``run``, the settings at the present frame.
+
+    Blender evaluates them: curves, drivers and NLA strips count.
+    """
+    known = settings.specs(type(run.chosen))
+    names = [name for name, (kind, _, spec) in known.items() if spec.over_time and kind is not str]
+    found: dict[int, dict[str, object]] = {}
+    if not names or scene.animation_data is None:
+        return found
+    with stand_in(scene) as copy:
+        for frame in frames:
+            copy.frame_set(frame)
+            homes = copy.evaluated_get(copy.view_layers[0].depsgraph).tempera.homes
+            now = plain({name: homes[name] for name in names})
+            found[frame] = {name: value for name, value in now.items() if value != getattr(run.chosen, name)}
+    return {frame: values for frame, values in found.items() if values}
+
+
+@contextlib.contextmanager
+def stand_in(scene: bpy.types.Scene) -> Iterator[bpy.types.Scene]:
+    """Lend a copy of ``scene`` with its animation and nothing in it, which goes to a frame at no cost and unnoticed.
+
+    In the scene itself that would run the artist's handlers and simulations.
+    """
+    copy = scene.copy()
+    with silence():
+        try:
+            empty(copy)
+            yield copy
+        finally:
+            bpy.data.scenes.remove(copy)
+
+
+def empty(scene: bpy.types.Scene) -> None:
+    """Take out of ``scene`` all that Blender would evaluate for its pictures."""
+    for members in (scene.collection.objects, scene.collection.children):
+        for each in list(members):
+            members.unlink(each)
+    for name in NOT_NEEDED:
+        if hasattr(scene, name):  # the compositor's has been elsewhere before 5.0
+            setattr(scene, name, None)
+    if scene.rigidbody_world:
+        scene.rigidbody_world.enabled = False
+    scene.timeline_markers.clear()
+    scene.sequence_editor_clear()
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Let no handler learn what frames are gone to."""
+    every = [getattr(bpy.app.handlers, name) for name in HANDLERS]
+    kept = [handlers[:] for handlers in every]
+    try:
+        for handlers in every:
+            handlers.clear()
+        yield
+    finally:
+        for handlers, before in zip(every, kept, strict=True):
+            handlers[:] = before
 
 
 def prompts(scene: bpy.types.Scene, frames: Sequence[int]) -> dict[int, str]:

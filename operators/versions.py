@@ -22,18 +22,6 @@ def all_strips(editor: bpy.types.SequenceEditor) -> list[Strip]:
     return list(editor.strips_all if hasattr(editor, "strips_all") else editor.sequences_all)
 
 
-def curves_of(owner: bpy.types.ID) -> list[bpy.types.FCurve]:
-    """Return the curves of the action of ``owner``, from 4.4 on those of its slot in it."""
-    data = owner.animation_data
-    if data is None or data.action is None:
-        return []
-    if not hasattr(data.action, "slots"):
-        return list(data.action.fcurves)
-    layers = data.action.layers if data.action_slot else ()
-    bags = [strip.channelbag(data.action_slot) for layer in layers for strip in layer.strips]
-    return [curve for bag in bags if bag for curve in bag.fcurves]
-
-
 def handles(strip: Strip) -> tuple[int, int]:
     """Return the first frame of ``strip`` and the one after its last (renamed in 5.1)."""
     if hasattr(strip, "left_handle"):

@@ -39,7 +39,9 @@ class Condition:
     """All that one frame's prediction is conditioned on.
 
     ``controls`` holds one image (3, H, W) in [0, 1] for each of the model's ControlNets and ``weights`` a number for
-    each. All texts of a run come from one ``encode_text`` call, which makes them equally long.
+    each. All texts of a run come from one ``encode_text`` call, which makes them equally long. ``guidance`` is the
+    scale of classifier-free guidance (Ho and Salimans 2022), None for none; below 1 it is as 1. Either all frames of a
+    run have some or none has.
     """
 
     text: Text
@@ -47,6 +49,7 @@ class Condition:
     controls: tuple[Tensor, ...] = ()
     weights: tuple[float, ...] = ()
     regions: tuple[Region, ...] = ()
+    guidance: float | None = None
 
 
 def chunk_prompts(prompts: Sequence[str], tokenizer: Any) -> list[list[list[int]]]:

@@ -25,16 +25,12 @@ class Conditions(Protocol):
 class Denoiser:
     """Asks a model for its guided output at a step, for any of the frames in ``conditions``.
 
-    ``guidance`` is the scale of classifier-free guidance (Ho and Salimans 2022); at 1 and below there is none, and a
-    prediction costs half. ``batch`` frames go through the network at once: 1 makes every frame's result independent of
-    its neighbours to the last bit, more is faster on a GPU.
+    Without guidance a prediction costs half. ``batch`` frames go through the network at once: 1 makes
+    every frame's result independent of its neighbours to the last bit, more is faster on a GPU.
     """
 
-    def __init__(
-        self, model: Model, sampler: Sampler, conditions: Conditions, guidance: float, batch: int = 1
-    ) -> None:
-        self._model, self._sampler, self._conditions = model, sampler, conditions
-        self._guidance, self._batch = guidance, batch
+    def __init__(self, model: Model, sampler: Sampler, conditions: Conditions, batch: int = 1) -> None:
+        self._model, self._sampler, self._conditions, self._batch = model, sampler, conditions, batch
         self.evaluations = 0
 
     def __call__(self, x: Tensor, step: int, frames: Sequence[int]) -> Tensor:
@@ -49,7 +45,9 @@ class Denoiser:
     def _predict(self, x: Tensor, step: int, frames: Sequence[int]) -> Tensor:
         """Predict some frames in one evaluation: streams of all the frames, in the order of :meth:`_texts`."""
         conditions = [self._conditions[frame] for frame in frames]
-        texts = self._texts(conditions)
+        scales = torch.tensor([1.0 if each.guidance is None else each.guidance for each in conditions])
+        guided = conditions[0].guidance is not None and not self._model.info.guidance_inside
+        texts = _texts(conditions, guided)
         streams = len(texts) // len(conditions)
         controls = zip(*(condition.controls for condition in conditions), strict=True)
         weights = zip(*(condition.weights for condition in conditions), strict=True)
@@ -59,39 +57,40 @@ class Denoiser:
         ]
         t = self._sampler.timesteps[step]
         if self._model.attention is not None:
-            first = 0 if self._guided else 1
+            first = 0 if guided else 1
             labels = tuple(range(first, first + streams))
             self._model.attention.call = Call(float(t), tuple(frames), labels, (x.shape[2], x.shape[3]))
         self.evaluations += len(texts)
-        predicted = self._model.predict(x.repeat(streams, 1, 1, 1), t, texts, images, self._guidance)
+        predicted = self._model.predict(x.repeat(streams, 1, 1, 1), t, texts, images, scales.repeat(streams))
         outputs: Sequence[Tensor] = predicted.chunk(streams)
-        if self._guided:
-            outputs = self._guide(outputs, conditions[0])
+        if guided:
+            outputs = _guide(outputs, conditions[0], scales.clamp_min(1.0))
         return _blend(outputs, conditions)
 
-    def _guide(self, outputs: Sequence[Tensor], like: Condition) -> list[Tensor]:
-        """Return the guided outputs of the whole frame and of its regions, from those of all streams."""
-        count = 2 + len(like.regions)
-        base, own = outputs[0], iter(outputs[count:])
-        bases = [base, *(base if region.negative is None else next(own) for region in like.regions)]
-        positive = outputs[1:count]
-        return [down + self._guidance * (up - down) for down, up in zip(bases, positive, strict=True)]
 
-    @property
-    def _guided(self) -> bool:
-        return self._guidance > 1.0 and not self._model.info.guidance_inside
+def _texts(conditions: Sequence[Condition], guided: bool) -> list[Text]:
+    """Return the texts of all streams: [negative] positive [regions] [negatives that regions have of their own]."""
+    if len({tuple(region.negative is None for region in condition.regions) for condition in conditions}) > 1:
+        raise ValueError("frames that are predicted together must have the same regions; a matte may be empty")
+    texts = [condition.negative for condition in conditions] if guided else []
+    texts += [condition.text for condition in conditions]
+    regions = list(zip(*(condition.regions for condition in conditions), strict=True))
+    texts += [region.text for each in regions for region in each]
+    if guided:
+        texts += [region.negative for each in regions for region in each if region.negative is not None]
+    return texts
 
-    def _texts(self, conditions: Sequence[Condition]) -> list[Text]:
-        """Return the texts of all streams: [negative] positive [regions] [negatives that regions have of their own]."""
-        if len({tuple(region.negative is None for region in condition.regions) for condition in conditions}) > 1:
-            raise ValueError("frames that are predicted together must have the same regions; a matte may be empty")
-        texts = [condition.negative for condition in conditions] if self._guided else []
-        texts += [condition.text for condition in conditions]
-        regions = list(zip(*(condition.regions for condition in conditions), strict=True))
-        texts += [region.text for each in regions for region in each]
-        if self._guided:
-            texts += [region.negative for each in regions for region in each if region.negative is not None]
-        return texts
+
+def _guide(outputs: Sequence[Tensor], like: Condition, scales: Tensor) -> list[Tensor]:
+    """Return the guided outputs of whole frames and of their regions, from those of all streams.
+
+    ``scales`` (N,) is how far each frame is guided, and ``like`` the condition of one of them.
+    """
+    count = 2 + len(like.regions)
+    base, own = outputs[0], iter(outputs[count:])
+    bases = [base, *(base if region.negative is None else next(own) for region in like.regions)]
+    scale, positive = scales.to(base).view(-1, 1, 1, 1), outputs[1:count]
+    return [down + scale * (up - down) for down, up in zip(bases, positive, strict=True)]
 
 
 def _blend(outputs: Sequence[Tensor], conditions: Sequence[Condition]) -> Tensor:

@@ -67,11 +67,11 @@ class Model(Protocol):
         ...
 
     def predict(
-        self, x: Tensor, t: Tensor, texts: Sequence[Text], images: Images = (), guidance: float = 1.0
+        self, x: Tensor, t: Tensor, texts: Sequence[Text], images: Images = (), guidance: Tensor | None = None
     ) -> Tensor:
         """Return the network's raw output for states ``x`` (R, C, h, w) at timestep ``t``, one text for each row.
 
-        ``images`` holds for each ControlNet its pictures (R, 3, H, W) in [0, 1] and their weights (R,). ``guidance`` is
-        for models that have it inside.
+        ``images`` holds for each ControlNet its pictures (R, 3, H, W) in [0, 1] and their weights (R,).
+        ``guidance`` (R,) is for models that have it inside.
         """
         ...

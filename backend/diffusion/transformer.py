@@ -96,7 +96,8 @@ class TransformerModel:
 
     @torch.inference_mode()
     def predict(
-        self, x: Tensor, t: Tensor, texts: Sequence[Text], images: Images = (), guidance: float = 1.0  # noqa: ARG002
+        self, x: Tensor, t: Tensor, texts: Sequence[Text],
+        images: Images = (), guidance: Tensor | None = None,  # noqa: ARG002
     ) -> Tensor:
         """Return the transformer's raw output for states ``x`` (R, C, h, w); see ``protocol.Model.predict``."""
         self.evaluations += len(x)

@@ -80,7 +80,7 @@ class UNetModel:
 
     @torch.inference_mode()
     def predict(
-        self, x: Tensor, t: Tensor, texts: Sequence[Text], images: Images = (), guidance: float = 1.0
+        self, x: Tensor, t: Tensor, texts: Sequence[Text], images: Images = (), guidance: Tensor | None = None
     ) -> Tensor:
         """Return the UNet's raw output for states ``x`` (R, C, h, w); see ``protocol.Model.predict``."""
         self.evaluations += len(x)
@@ -92,8 +92,8 @@ class UNetModel:
             styles = [text.style for text in texts if text.style is not None]
             added = added | {"image_embeds": [torch.stack(styles).unsqueeze(1)]}
         if self.info.guidance_inside:
-            width = self._parts.unet.config.time_cond_proj_dim
-            shared["timestep_cond"] = guidance_embedding(guidance, width).to(x).expand(len(x), -1)
+            width, scales = self._parts.unet.config.time_cond_proj_dim, torch.ones(len(x))
+            shared["timestep_cond"] = guidance_embedding(scales if guidance is None else guidance, width).to(x)
         return self._parts.unet(x, t, added_cond_kwargs=added, **shared, **extra)[0].float()
 
     def offload(self) -> None:
@@ -110,11 +110,11 @@ class UNetModel:
         return {"text_embeds": pooled, "time_ids": ids.expand(len(texts), -1)}
 
 
-def guidance_embedding(guidance: float, width: int) -> Tensor:
-    """Return the guidance scale as distilled models read it, (width,): sines and cosines (Meng et al. 2023)."""
+def guidance_embedding(guidance: Tensor, width: int) -> Tensor:
+    """Return guidance scales (R,) as distilled models read them, (R, width): sines and cosines (Meng et al. 2023)."""
     half = width // 2
-    turns = torch.exp(torch.arange(half) * (-math.log(10000.0) / (half - 1))) * (1000.0 * (guidance - 1.0))
-    return torch.cat([turns.sin(), turns.cos()])
+    turns = torch.exp(torch.arange(half) * (-math.log(10000.0) / (half - 1))) * (1000.0 * (guidance[:, None] - 1.0))
+    return torch.cat([turns.sin(), turns.cos()], 1)
 
 
 def _silent(text: Text) -> Text:

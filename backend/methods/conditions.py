@@ -41,6 +41,7 @@ class Conditions:
         multiple, factor = model.info.multiple, model.codec.factor
         self._shape = -(-shot.height // multiple) * multiple // factor, -(-shot.width // multiple) * multiple // factor
         self._texts, self._negatives = encoded(model, settings)
+        self._guided = model.info.guidance_inside or max(self._ever("guidance")) > 1.0
 
     def __getitem__(self, frame: int) -> Condition:
         """Return the condition of ``frame``."""
@@ -49,7 +50,8 @@ class Conditions:
         weights = [weight for _, _, weight in chosen.controls]
         weights = weights or [chosen.control_scale] * len(self._kinds)  # none chosen: the model's own
         text, negative = self._texts[chosen.prompt], self._negatives[chosen.negative_prompt]
-        return Condition(text, negative, controls, tuple(weights), self._regions(frame, text))
+        guidance = chosen.guidance if self._guided else None
+        return Condition(text, negative, controls, tuple(weights), self._regions(frame, text), guidance)
 
     def strengths(self, frames: Sequence[int]) -> list[Strength]:
         """Return how strongly each of ``frames``, and each object in it, is painted anew."""
@@ -58,10 +60,14 @@ class Conditions:
     @property
     def begin(self) -> float:
         """The highest strength of any frame and object: where runs begin whose steps are compared."""
-        chosen, told = diffusion(self._settings), self._settings.objects
-        over = [values["strength"] for values in self._settings.over_time.values() if "strength" in values]
+        told = self._settings.objects
         factor = max([1.0, *(each.strength for each in told if not each.kept)])
-        return min(1.0, factor * max([chosen.strength, *over]))
+        return min(1.0, factor * max(self._ever("strength")))
+
+    def _ever(self, name: str) -> list[float]:
+        """Return the values that the setting ``name`` has at any frame."""
+        over = [values[name] for values in self._settings.over_time.values() if name in values]
+        return [getattr(self._settings.chosen, name), *over]
 
     def _strength(self, frame: int) -> Strength:
         """Return the strength of a frame, and those of its objects where they have their own: multiples, at most 1."""

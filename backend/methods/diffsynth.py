@@ -84,7 +84,7 @@ class _Studio:
             yield from (FrameDone(frame, self._shot.beauty(frame)) for frame in take if frame in wanted)
             return
         conditions = {frame: self._conditions[frame] for frame in take}
-        denoiser = Denoiser(model, sampler, conditions, self._chosen.guidance)
+        denoiser = Denoiser(model, sampler, conditions)
         encoded = [model.codec.encode(prepared(self._shot.beauty(frame), model)[None] * 2 - 1) for frame in take]
         z = torch.cat(encoded)
         x = sampler.start(z, self._noise.of(take, z.shape[1:]))

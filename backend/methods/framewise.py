@@ -37,7 +37,7 @@ def framewise(
         if len(sampler) == 0:
             yield FrameDone(frame, shot.beauty(frame))
             continue
-        denoise = Denoiser(model, sampler, {frame: conditions[frame]}, chosen.guidance)
+        denoise = Denoiser(model, sampler, {frame: conditions[frame]})
         z = model.codec.encode(prepared(shot.beauty(frame), model).unsqueeze(0) * 2 - 1)
         x = sampler.start(z, noise.of([frame], z.shape[1:]))
         for step in range(len(sampler)):

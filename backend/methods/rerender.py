@@ -253,7 +253,7 @@ class KeyPainter:
         return Sampler(scheduler, self._chosen.steps, known.strengths(frames), self._model.device, known.begin)
 
     def _denoiser(self, frame: int, sampler: Sampler) -> Denoiser:
-        return Denoiser(self._model, sampler, {frame: self._conditions[frame]}, self._chosen.guidance)
+        return Denoiser(self._model, sampler, {frame: self._conditions[frame]})
 
     def _first_fused(self, sampler: Sampler) -> int:
         """Return the first step at which pixels are fused, the number of steps where none is."""

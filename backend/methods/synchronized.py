@@ -134,7 +134,7 @@ class _Run:
         """Denoise the frames of ``part`` in step, into ``pictures``; yield a frame after each of its evaluations."""
         model, sampler = self._model, self._sampler(part.frames)
         conditions = {frame: self._conditions[frame] for frame in part.frames}
-        denoiser = Denoiser(model, sampler, conditions, self.chosen.guidance)
+        denoiser = Denoiser(model, sampler, conditions)
         clean = [model.codec.encode(prepared(self._shot.beauty(frame), model)[None] * 2 - 1) for frame in part.frames]
         z = torch.cat(clean)
         x = sampler.start(z, self._noise.of(part.frames, z.shape[1:]))

@@ -60,7 +60,7 @@ def trace_back(
     for row, frame in enumerate(frames):
 
         def predict(sampler: Sampler, x: Tensor, step: int, frame: int = frame) -> Tensor:
-            return Denoiser(model, sampler, conditions, guidance=1.0)(x, step, [frame]).cpu()
+            return Denoiser(model, sampler, conditions)(x, step, [frame]).cpu()
 
         for t, state in invert(predict, model.scheduler("ddim"), z[row : row + 1], levels):
             kept.put(t, row, state)

@@ -95,7 +95,7 @@ class Run:
         every = takes(shot.frames, shot.info.cuts)
         self._finished = every if chosen.finish else []
         self._plans = plans(every, chosen, len(sampler), settings.seed)
-        self._edit = Denoiser(model, sampler, conditions, chosen.guidance, chosen.joint_keys)
+        self._edit = Denoiser(model, sampler, conditions, chosen.joint_keys)
         self._injection = Injection(control)
         held = chosen.editor == "pnp"
         self._features_held = Window(0, chosen.feature_share if held else 0).steps(sampler)
@@ -115,7 +115,7 @@ class Run:
             yield Step(0, self._total, f"reading frame {frame}")
         z = torch.cat(latents)
         self._maps = MotionMaps(self._motion, (z.shape[2], z.shape[3]), model.codec.factor)
-        said = dataclasses.replace(chosen, prompt=chosen.source_prompt, negative_prompt="")
+        said = dataclasses.replace(chosen, prompt=chosen.source_prompt, negative_prompt="", guidance=1.0)
         source = dataclasses.replace(self._settings, tokenflow=said, objects=(), over_time={})
         conditions = Conditions(self._shot, model, source)
         states: States
@@ -129,7 +129,7 @@ class Run:
         else:
             noise = self._noise(z)
             self._x, states = self._sampler.start(z, noise), noised(self._sampler, z, noise)
-        denoise = Denoiser(model, self._sampler, conditions, guidance=1.0, batch=chosen.joint_keys)
+        denoise = Denoiser(model, self._sampler, conditions, chosen.joint_keys)
         self._source = SourceBranch(self._control, self._injection, denoise, states)
 
     def advance(self, step: int) -> Iterator[Step]:

@@ -42,7 +42,7 @@ def sample(
     text, negative = model.encode_text([prompt, ""])
     control = torch.from_numpy(source).permute(2, 0, 1).float()
     sampler = Sampler(model.scheduler(), steps, device=model.device)
-    denoise = Denoiser(model, sampler, {0: Condition(text, negative, (control,), (1.0,))}, guidance)
+    denoise = Denoiser(model, sampler, {0: Condition(text, negative, (control,), (1.0,), guidance=guidance)})
     height, width = (side // model.codec.factor for side in source.shape[:2])
     shape = (model.codec.channels, height, width)
     x = sampler.start(torch.zeros(1, *shape, device=model.device), gaussian_noise(shape, [seed]))

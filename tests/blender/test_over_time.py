@@ -29,6 +29,11 @@ def as_set(module: Callable[[str], ModuleType]) -> Callable[..., Any]:
     return module("operators.over_time").as_set
 
 
+@pytest.fixture
+def tools(module: Callable[[str], ModuleType]) -> ModuleType:
+    return module("operators.render_tools")
+
+
 def animate(scene: bpy.types.Scene, name: str, **at: float) -> None:
     """Keyframe a setting linearly; ``f3=0.5`` is 0.5 at frame 3."""
     for frame, value in at.items():
@@ -36,34 +41,76 @@ def animate(scene: bpy.types.Scene, name: str, **at: float) -> None:
         scene.tempera.diffusion.keyframe_insert(name, frame=int(frame[1:]))
 
 
-def test_keyframed_numbers_are_baked_frame_by_frame(
-    scene: bpy.types.Scene, as_set: Callable[..., Any], module: Callable[[str], ModuleType]
+def baked(run: Any, name: str, frame: int) -> float:
+    return getattr(run.at(frame).framewise, name)
+
+
+def test_animated_numbers_are_baked_frame_by_frame(
+    scene: bpy.types.Scene, as_set: Callable[..., Any], tools: ModuleType
 ) -> None:
     animate(scene, "strength", f1=0.0, f10=0.9)
     animate(scene, "control_scale", f5=0.5)
-    for curve in module("operators.versions").curves_of(scene):
+    animate(scene, "guidance", f1=1.0, f10=10.0)
+    for curve in tools.curves(scene.animation_data.action):
         for key in curve.keyframe_points:
             key.interpolation = "LINEAR"
-    moved = []
-    bpy.app.handlers.frame_change_pre.append(lambda *_: moved.append(True))
+    simulated = box("Falls", (0, 0, 0))
+    bpy.context.view_layer.objects.active = simulated
+    bpy.ops.rigidbody.object_add()
+    moved: list[Any] = []
+    handlers = [getattr(bpy.app.handlers, name) for name in ("frame_change_pre", "depsgraph_update_post")]
+    for each in handlers:
+        each.append(moved.append)
     try:
         run = as_set(scene, FRAMES)
     finally:
-        bpy.app.handlers.frame_change_pre.clear()
-    assert not moved and scene.frame_current == 1
+        assert [each.pop() for each in handlers] == [moved.append] * 2
+    assert not moved and scene.frame_current == 1 and list(bpy.data.scenes) == [scene]
+    assert simulated.rigid_body and scene.rigidbody_world.enabled
     for frame in FRAMES:
-        assert run.over_time[frame]["strength"] == pytest.approx((frame - 1) * 0.1, abs=1e-6)
-        assert run.over_time[frame]["control_scale"] == 0.5
+        assert baked(run, "strength", frame) == pytest.approx((frame - 1) * 0.1, abs=1e-6)
+        assert baked(run, "control_scale", frame) == 0.5
+        assert baked(run, "guidance", frame) == pytest.approx(frame, abs=1e-5)
         scene.frame_set(frame)
-        assert run.over_time[frame]["strength"] == pytest.approx(scene.tempera.diffusion.strength, abs=1e-6)
-    assert run.at(10).framewise.strength == pytest.approx(0.9)
+        assert baked(run, "strength", frame) == pytest.approx(scene.tempera.diffusion.strength, abs=1e-6)
+
+
+def test_drivers_count(scene: bpy.types.Scene, as_set: Callable[..., Any]) -> None:
+    """One that follows the scene's own frame, and one that follows an object that moves."""
+    lamp = bpy.data.objects.new("Lamp", None)
+    scene.collection.objects.link(lamp)
+    for frame, height in ((1, 0.0), (10, 3.0)):
+        lamp.location.z = height
+        lamp.keyframe_insert("location", frame=frame)
+    for name, expression in (("strength", "frame / 20"), ("control_scale", "height")):
+        driver = scene.tempera.diffusion.driver_add(name).driver
+        driver.type, driver.expression = "SCRIPTED", expression
+    variable = driver.variables.new()
+    variable.name, variable.type = "height", "TRANSFORMS"
+    variable.targets[0].id, variable.targets[0].transform_type = lamp, "LOC_Z"
+    run = as_set(scene, FRAMES)
+    assert [baked(run, "strength", frame) for frame in (1, 4, 10)] == pytest.approx([0.05, 0.2, 0.5], abs=1e-6)
+    assert [baked(run, "control_scale", frame) for frame in (1, 10)] == pytest.approx([0.0, 3.0], abs=1e-6)
+    assert 0.0 < baked(run, "control_scale", 3) < 1.0
+
+
+def test_nla_strips_count(scene: bpy.types.Scene, as_set: Callable[..., Any]) -> None:
+    animate(scene, "strength", f1=0.1, f6=0.6)
+    data = scene.animation_data
+    strip = data.nla_tracks.new().strips.new("Slow", 1, data.action)
+    data.action, strip.scale = None, 2.0  # twice as slow
+    run = as_set(scene, FRAMES)
+    assert baked(run, "strength", 1) == pytest.approx(0.1)
+    assert baked(run, "strength", 6) == pytest.approx(0.35)
+    scene.frame_set(6)
+    assert scene.tempera.diffusion.strength == pytest.approx(0.35)
 
 
 def test_curves_stay_within_the_limits_and_muted_ones_do_not_count(
-    scene: bpy.types.Scene, as_set: Callable[..., Any], module: Callable[[str], ModuleType]
+    scene: bpy.types.Scene, as_set: Callable[..., Any], tools: ModuleType
 ) -> None:
     animate(scene, "strength", f1=0.5)
-    (curve,) = module("operators.versions").curves_of(scene)
+    (curve,) = tools.curves(scene.animation_data.action)
     curve.keyframe_points[0].co[1] = 7.0
     curve.update()
     assert as_set(scene, [1]).over_time == {1: {"strength": 1.0}}

@@ -75,5 +75,5 @@ def test_what_is_wrong_is_said_in_a_sentence(told: dict[str, Any], words: str) -
 def test_every_method_with_a_model_changes_over_time_in_the_same_settings(method: str) -> None:
     changing = {name for name, (_, _, spec) in specs(groups()[method]).items() if spec.over_time}
     with_model = "model" in specs(groups()[method])
-    known = {"prompt", "negative_prompt", "strength", "control_scale", "control_scale_2"}
+    known = {"prompt", "negative_prompt", "strength", "control_scale", "control_scale_2", "guidance"}
     assert changing == (known if with_model else set())

@@ -22,14 +22,14 @@ from backend.diffusion.sampling import Sampler, gaussian_noise
 from tests.diffusion import tiny
 
 
-def prediction(model: Model, style: Tensor | None = None, frames: int = 1, guidance: float = 5.0) -> Tensor:
+def prediction(model: Model, style: Tensor | None = None, frames: int = 1, guidance: float | None = 5.0) -> Tensor:
     text, negative = model.encode_text(["oil paint", "blur"])
     if style is not None:
         text, negative = model.encode_style(style, text, negative)
     sampler = Sampler(model.scheduler("ddim"), 4)
-    conditions = {frame: Condition(text, negative) for frame in range(frames)}
+    conditions = {frame: Condition(text, negative, guidance=guidance) for frame in range(frames)}
     x = sampler.start(torch.zeros(frames, 4, 8, 10), gaussian_noise((4, 8, 10), range(frames)))
-    return Denoiser(model, sampler, conditions, guidance, batch=frames)(x, 1, list(conditions))
+    return Denoiser(model, sampler, conditions, batch=frames)(x, 1, list(conditions))
 
 
 @pytest.fixture(scope="module")
@@ -71,16 +71,16 @@ def test_live_lora_layers_count_under_controlled_attention(sd_folder: Path, lora
         **{name: None for name in ("vae", "text_encoder", "tokenizer", "safety_checker", "feature_extractor")},
         unet=model._parts.unet, scheduler=model.scheduler(), requires_safety_checker=False,
     )  # fmt: skip
-    before = prediction(model, guidance=1.0)
+    before = prediction(model, guidance=None)
     weights = {key: value for key, value in load_file(lora).items() if key.startswith("unet.")}
     pipeline.load_lora_weights(weights, adapter_name="ink")
-    plain = prediction(model, guidance=1.0)
+    plain = prediction(model, guidance=None)
     assert (plain - before).abs().max() > 1e-3
     bank = TokenBank()
     with model.attention.record(bank):
-        prediction(model, guidance=1.0)
+        prediction(model, guidance=None)
     with model.attention.attend(bank, layers=""):
-        assert (prediction(model, guidance=1.0) - plain).abs().max() <= 2e-6
+        assert (prediction(model, guidance=None) - plain).abs().max() <= 2e-6
 
 
 def test_a_style_image_speaks_and_equals_diffusers_own(sd_folder: Path, style: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_style_image_speaks_and_equals_diffusers_own(sd_folder: Path, style: P
         width=80, ip_adapter_image_embeds=[torch.stack([torch.zeros_like(embeds), embeds])], output_type="latent",
     ).images  # fmt: skip
     text, negative = model.encode_style(pictures[0], *model.encode_text(["oil paint", "blur"]))
-    denoiser = Denoiser(model, sampler, {1: Condition(text, negative)}, 5.0)
+    denoiser = Denoiser(model, sampler, {1: Condition(text, negative, guidance=5.0)})
     for step in range(len(sampler)):
         x = sampler.advance(x, sampler.predict(denoiser(x, step, [1]), x, step), step)
     assert (x - expected).abs().max() <= 1e-5 * max(1.0, float(expected.abs().max()))
@@ -134,9 +134,9 @@ def test_style_and_controlled_attention_live_together(sd_folder: Path, style: Pa
     assert (joint - plain).abs().max() > 1e-4
     bank = TokenBank()
     with model.attention.record(bank):
-        once = prediction(model, picture, guidance=1.0)
+        once = prediction(model, picture, guidance=None)
     with model.attention.attend(bank, bank, layers=""):
-        assert (prediction(model, picture, guidance=1.0) - once).abs().max() <= 2e-6
+        assert (prediction(model, picture, guidance=None) - once).abs().max() <= 2e-6
     quiet = open_model(sd_folder, extras=Extras(style=(style, 0.0)))
     assert (prediction(quiet, picture) - prediction(open_model(sd_folder))).abs().max() <= 1e-5
 

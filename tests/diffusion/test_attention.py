@@ -31,11 +31,11 @@ def denoise(sd: Model) -> Callable:
     text, negative = sd.encode_text(["oil paint", "blur"])
     control = torch.rand(3, SIZE[0] * 8, SIZE[1] * 8, generator=torch.Generator().manual_seed(0))
 
-    def predict(x: Tensor, step: int = 1, first: int = 1, batch: int = 8, guidance: float = 5.0) -> Tensor:
+    def predict(x: Tensor, step: int = 1, first: int = 1, batch: int = 8, guidance: float | None = 5.0) -> Tensor:
         frames = list(range(first, first + len(x)))
         sampler = Sampler(sd.scheduler(), 4)
-        condition = Condition(text, negative, (control,), (1.0,))
-        return Denoiser(sd, sampler, dict.fromkeys(frames, condition), guidance, batch)(x, step, frames)
+        condition = Condition(text, negative, (control,), (1.0,), guidance=guidance)
+        return Denoiser(sd, sampler, dict.fromkeys(frames, condition), batch)(x, step, frames)
 
     return predict
 
@@ -58,20 +58,20 @@ def test_a1_plain_attention_is_exactly_what_it_was(sd: Model, control: Attention
 def test_a2_attention_to_oneself_twice_is_self_attention(control: AttentionControl, denoise: Callable) -> None:
     x, bank = latents(1), TokenBank()
     with control.record(bank):
-        plain = denoise(x, guidance=1.0)
+        plain = denoise(x, guidance=None)
     with control.attend(bank, bank, layers=""):
-        twice = denoise(x, guidance=1.0)
+        twice = denoise(x, guidance=None)
     with control.attend(bank, own=True, layers=""):
-        beside = denoise(x, guidance=1.0)
+        beside = denoise(x, guidance=None)
     assert (twice - plain).abs().max() <= 2e-6
     assert (beside - plain).abs().max() <= 2e-6
 
 
 def test_a3_joint_attention_of_equal_frames_is_plain(control: AttentionControl, denoise: Callable) -> None:
     x = latents(3, 3, 3)
-    plain = denoise(x, guidance=1.0)
+    plain = denoise(x, guidance=None)
     with control.joint():
-        joint = denoise(x, guidance=1.0)
+        joint = denoise(x, guidance=None)
     assert (joint - plain).abs().max() <= 2e-6
     different = latents(3, 4, 5)
     with control.joint():
@@ -243,16 +243,16 @@ def test_structure_decides_who_looks_where_and_the_edit_what_is_seen(
     """The source's own structure changes nothing; another's does, and only in its layers."""
     x, layer = latents(1, 2), "up_blocks.1.attentions.1.transformer_blocks.0.attn1"
     with control.joint():
-        plain = denoise(x, guidance=1.0)
+        plain = denoise(x, guidance=None)
     changes = []
     for source in (x, latents(3, 4)):
         bank = TokenBank()
         with control.joint(), control.record(bank):
-            denoise(source, guidance=1.0)
+            denoise(source, guidance=None)
         with control.joint(structure=Structure(bank, frozenset({layer}))):
-            changes.append(float((denoise(x, guidance=1.0) - plain).abs().max()))
+            changes.append(float((denoise(x, guidance=None) - plain).abs().max()))
         with control.joint(structure=Structure(bank, frozenset())):
-            assert torch.equal(denoise(x, guidance=1.0), plain)
+            assert torch.equal(denoise(x, guidance=None), plain)
     assert changes[0] <= 1e-6
     assert changes[1] > 1e-5
 
@@ -279,8 +279,8 @@ def test_frames_beside_a_joint_pass_are_seen_by_all_of_it(control: AttentionCont
     assert (beside - plain).abs().max() > 1e-4
     source = TokenBank()
     with control.record(source):
-        denoise(torch.cat([x, latents(2)]), first=1, guidance=1.0)
-        denoise(latents(3), first=5, guidance=1.0)
+        denoise(torch.cat([x, latents(2)]), first=1, guidance=None)
+        denoise(latents(3), first=5, guidance=None)
     layers = frozenset({f"{layer}.transformer_blocks.0.attn1"})
     with control.joint(beside=other, layers=layer, structure=Structure(source, layers)):
         assert (denoise(x) - beside).abs().max() > 1e-5
@@ -289,7 +289,7 @@ def test_frames_beside_a_joint_pass_are_seen_by_all_of_it(control: AttentionCont
 def test_a_bank_forgets_frames(control: AttentionControl, denoise: Callable) -> None:
     bank = TokenBank()
     with control.record(bank):
-        denoise(latents(1, 2, 3), guidance=1.0)
+        denoise(latents(1, 2, 3), guidance=None)
     layer, timestep, _ = next(iter(bank._tokens))
     size, kept = bank.bytes, bank.output(layer, timestep, 1, 2)
     bank.keep_only([2])

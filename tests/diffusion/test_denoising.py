@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import diffusers
@@ -35,7 +36,8 @@ def pipeline_noise(seed: int, shape: tuple[int, ...]) -> Noise:
 def denoise(
     model: Model, sampler: Sampler, conditions: dict[int, Condition], z: Tensor, noise: Noise, *, guidance: float = 5.0
 ) -> Tensor:
-    denoiser = Denoiser(model, sampler, conditions, guidance, batch=len(z))
+    conditions = {frame: replace(condition, guidance=guidance) for frame, condition in conditions.items()}
+    denoiser = Denoiser(model, sampler, conditions, batch=len(z))
     x = sampler.start(z, noise)
     for step in range(len(sampler)):
         x = sampler.advance(x, sampler.predict(denoiser(x, step, list(conditions)), x, step), step)
@@ -112,15 +114,15 @@ def test_prompts_weights_and_controls_may_differ_by_frame(sd: Model) -> None:
         assert (together[row] - alone[0]).abs().max() <= 1e-5 * float(alone.abs().max())
 
 
-def outputs(sd: Model, condition: Condition, guidance: float) -> tuple[Tensor, Denoiser]:
+def outputs(sd: Model, condition: Condition, guidance: float | None) -> tuple[Tensor, Denoiser]:
     sampler = Sampler(sd.scheduler(), 4)
-    denoiser = Denoiser(sd, sampler, {1: condition}, guidance)
+    denoiser = Denoiser(sd, sampler, {1: replace(condition, guidance=guidance)})
     x = sampler.start(torch.zeros(1, 4, 9, 13), gaussian_noise((4, 9, 13), [0]))
     return denoiser(x, 1, [1]), denoiser
 
 
-@pytest.mark.parametrize("guidance", [1.0, 6.0])
-def test_a_region_speaks_where_its_matte_is(guidance: float, sd: Model) -> None:
+@pytest.mark.parametrize("guidance", [None, 6.0])
+def test_a_region_speaks_where_its_matte_is(guidance: float | None, sd: Model) -> None:
     text, other, negative = sd.encode_text(["oil paint", "ink", ""])
     matte = torch.zeros(9, 13)
     matte[:, 6:] = 1.0
@@ -133,42 +135,58 @@ def test_a_region_speaks_where_its_matte_is(guidance: float, sd: Model) -> None:
     assert (left - right).abs().max() > 1e-4
 
 
-@pytest.mark.parametrize("guidance", [1.0, 6.0])
-def test_a_region_may_have_a_negative_of_its_own(guidance: float, sd: Model) -> None:
+@pytest.mark.parametrize("guidance", [None, 6.0])
+def test_a_region_may_have_a_negative_of_its_own(guidance: float | None, sd: Model) -> None:
     text, other, negative, unwanted = sd.encode_text(["oil paint", "ink", "", "blur"])
     left, right = torch.zeros(9, 13), torch.zeros(9, 13)
     left[:, :4], right[:, 9:] = 1.0, 1.0
     parts = {"controls": (picture(1),), "weights": (1.0,)}
     regions = (Region(other, left), Region(other, right, unwanted))
     mixed, denoiser = outputs(sd, Condition(text, negative, regions=regions, **parts), guidance)
-    assert denoiser.evaluations == (5 if guidance > 1 else 3)
+    assert denoiser.evaluations == (5 if guidance else 3)
     whole, _ = outputs(sd, Condition(text, negative, **parts), guidance)
     plain, _ = outputs(sd, Condition(other, negative, **parts), guidance)
     own, _ = outputs(sd, Condition(other, unwanted, **parts), guidance)
     assert (mixed[..., :4] - plain[..., :4]).abs().max() <= 1e-5
     assert (mixed[..., 4:9] - whole[..., 4:9]).abs().max() <= 1e-5
     assert (mixed[..., 9:] - own[..., 9:]).abs().max() <= 1e-5
-    assert ((own - plain).abs().max() > 1e-4) == (guidance > 1)
+    assert ((own - plain).abs().max() > 1e-4) == bool(guidance)
 
 
 def test_more_frames_than_memory_go_through_in_batches(sd: Model) -> None:
     text, negative = sd.encode_text(["oil paint", ""])
-    conditions = {frame: Condition(text, negative, (picture(frame),), (1.0,)) for frame in range(5)}
+    conditions = {
+        frame: Condition(text, negative, (picture(frame),), (1.0,), guidance=5.0 + frame) for frame in range(5)
+    }
     sampler = Sampler(sd.scheduler(), 4)
     x = sampler.start(torch.zeros(5, 4, 9, 13), gaussian_noise((4, 9, 13), range(5)))
     whole, pairs, single = (
-        Denoiser(sd, sampler, conditions, 5.0, batch)(x, 1, list(conditions)) for batch in (5, 2, 1)
+        Denoiser(sd, sampler, conditions, batch)(x, 1, list(conditions)) for batch in (5, 2, 1)
     )
     assert (whole - pairs).abs().max() <= 1e-5
-    alone = Denoiser(sd, sampler, conditions, 5.0)(x[3:4], 1, [3])
+    alone = Denoiser(sd, sampler, conditions)(x[3:4], 1, [3])
     assert torch.equal(single[3:4], alone)
 
 
 def test_without_guidance_a_prediction_costs_half(sd: Model) -> None:
     text, negative = sd.encode_text(["oil", ""])
     condition = Condition(text, negative, (picture(1),), (1.0,))
-    assert outputs(sd, condition, 1.0)[1].evaluations == 1
+    assert outputs(sd, condition, None)[1].evaluations == 1
     assert outputs(sd, condition, 7.5)[1].evaluations == 2
+
+
+def test_each_frame_has_its_own_guidance(sd: Model) -> None:
+    text, negative = sd.encode_text(["oil", "blur"])
+    x = gaussian_noise((4, 9, 13), [0])(0).expand(3, -1, -1, -1)
+    conditions = {
+        frame: Condition(text, negative, (picture(1),), (1.0,), guidance=scale) for frame, scale in enumerate((1, 3, 5))
+    }
+    sampler = Sampler(sd.scheduler(), 4)
+    low, middle, high = Denoiser(sd, sampler, conditions, batch=3)(x, 1, [0, 1, 2])
+    plain = Denoiser(sd, sampler, {0: replace(conditions[0], guidance=None)})(x[:1], 1, [0])
+    assert (low - plain[0]).abs().max() <= 1e-5
+    assert (middle - (low + high) / 2).abs().max() <= 1e-5
+    assert (high - low).abs().max() > 1e-4
 
 
 def test_long_prompts_are_chunked_and_not_cut(sd: Model) -> None:

@@ -130,9 +130,9 @@ def test_sd3_does_what_asks_for_x0_only(sd3_folder: Path) -> None:
     model = open_model(sd3_folder)
     assert model.attention is None
     texts = model.encode_text(["oil", "ink", "paper", ""])
-    conditions = {frame: Condition(text, texts[3]) for frame, text in enumerate(texts[:3])}
+    conditions = {frame: Condition(text, texts[3], guidance=4.0) for frame, text in enumerate(texts[:3])}
     sampler = Sampler(model.scheduler(), 6)
-    denoiser = Denoiser(model, sampler, conditions, 4.0)
+    denoiser = Denoiser(model, sampler, conditions)
     x = sampler.start(torch.zeros(3, 16, 8, 8), gaussian_noise((16, 8, 8), [1, 2, 3]))
     early = Window(0.0, 0.5).steps(sampler)
     assert early

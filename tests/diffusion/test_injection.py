@@ -12,12 +12,12 @@ from backend.diffusion.protocol import Model
 from backend.diffusion.sampling import Sampler, gaussian_noise
 
 
-def predicted(sd: Model, x: Tensor, prompt: str, guidance: float) -> Tensor:
+def predicted(sd: Model, x: Tensor, prompt: str, guidance: float | None) -> Tensor:
     text, negative = sd.encode_text([prompt, ""])
     control = torch.zeros(3, x.shape[2] * 8, x.shape[3] * 8)
     frames = list(range(1, len(x) + 1))
-    conditions = dict.fromkeys(frames, Condition(text, negative, (control,), (1.0,)))
-    return Denoiser(sd, Sampler(sd.scheduler(), 4), conditions, guidance, batch=8)(x, 1, frames)
+    conditions = dict.fromkeys(frames, Condition(text, negative, (control,), (1.0,), guidance=guidance))
+    return Denoiser(sd, Sampler(sd.scheduler(), 4), conditions, batch=8)(x, 1, frames)
 
 
 def test_the_layers_are_those_of_stable_diffusion_15(sd: Model) -> None:
@@ -34,14 +34,14 @@ def test_features_of_oneself_change_nothing_and_those_of_another_do(sd: Model) -
     x, other = gaussian_noise((4, 8, 8), [1, 2])(0), gaussian_noise((4, 8, 8), [3, 4])(0)
     own, foreign = Features(), Features()
     with injection.record(own):
-        plain = predicted(sd, x, "oil", guidance=1.0)
+        plain = predicted(sd, x, "oil", guidance=None)
     with injection.record(foreign):
-        predicted(sd, other, "oil", guidance=1.0)
+        predicted(sd, other, "oil", guidance=None)
     assert set(own) == {1, 2}
     with injection.inject(own):
-        assert torch.equal(predicted(sd, x, "oil", guidance=1.0), plain)
+        assert torch.equal(predicted(sd, x, "oil", guidance=None), plain)
     with injection.inject(foreign):
-        assert (predicted(sd, x, "oil", guidance=1.0) - plain).abs().max() > 1e-4
+        assert (predicted(sd, x, "oil", guidance=None) - plain).abs().max() > 1e-4
     guided = predicted(sd, x, "oil", guidance=5.0)
     with injection.inject(own):
         assert (predicted(sd, x, "oil", guidance=5.0) - guided).abs().max() > 1e-6  # in both streams

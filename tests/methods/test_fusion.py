@@ -48,7 +48,7 @@ def trajectory(model: Model, seeds: list[int], rule: str = "keep_noise", end: fl
     # Stable Diffusion's own schedule ends before the noise does: the last latents would keep some of it
     scheduler = diffusers.DDIMScheduler.from_config(model.scheduler("ddim").config, set_alpha_to_one=True)
     sampler = Sampler(scheduler, STEPS)
-    denoiser = Denoiser(model, sampler, {f: Condition(words[f], negative) for f in FRAMES}, 3.0)
+    denoiser = Denoiser(model, sampler, {f: Condition(words[f], negative, guidance=3.0) for f in FRAMES})
     shape = (4, 6, 8)
     motion = Still((64, 48))
     fused = fusion(motion, "screened", cell=8, shape=shape[1:])

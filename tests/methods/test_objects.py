@@ -235,10 +235,18 @@ def test_every_method_follows_what_changes_over_time(method: str, short: Scene, 
 
 
 def test_a_frame_is_what_it_is_in_a_run_of_its_own_settings(scene: Scene, model: Model) -> None:
-    over_time = {2: {"strength": 0.75, "prompt": "ink", "negative_prompt": "blur"}}
+    over_time = {2: {"strength": 0.75, "prompt": "ink", "negative_prompt": "blur", "guidance": 4.0}}
     changing = run(scene, model, "framewise", over_time=over_time)
-    constant = run(scene, model, "framewise", strength=0.75, prompt="ink", negative_prompt="blur")
+    constant = run(scene, model, "framewise", **over_time[2])
     assert np.array_equal(changing[2], constant[2])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_guidance_may_come_and_go(method: str, short: Scene, model: Model) -> None:
+    """Attention keeps what it knows of both halves of guidance, so all frames have both or none has."""
+    plain = run(short, model, method, guidance=1.0)
+    made = run(short, model, method, guidance=1.0, over_time={2: {"guidance": 9.0}})
+    assert np.abs(made[2] - plain[2]).mean() > 1e-4
 
 
 def test_painted_keys_leave_alone_too(scene: Scene) -> None:

@@ -215,7 +215,7 @@ def back_again(shot: OneFrame, model: Model, settings: Settings, z: Tensor) -> T
     conditions = Conditions(shot, model, settings)
 
     def predict(levels: Sampler, x: Tensor, step: int) -> Tensor:
-        return Denoiser(model, levels, conditions, 1.0)(x, step, [1])
+        return Denoiser(model, levels, conditions)(x, step, [1])
 
     *_, (_, x) = invert(predict, model.scheduler("ddim"), z, inversion_levels(sampler.timesteps.tolist(), 1))
     for step in range(len(sampler)):

@@ -41,7 +41,7 @@ def source(model: Model, states: Tensor) -> tuple[SourceBranch, float]:
     text, negative = model.encode_text(["", ""])
     frames = list(range(1, len(states) + 1))
     sampler = Sampler(model.scheduler(), 4)
-    denoise = Denoiser(model, sampler, dict.fromkeys(frames, Condition(text, negative)), guidance=1.0, batch=8)
+    denoise = Denoiser(model, sampler, dict.fromkeys(frames, Condition(text, negative)), batch=8)
     assert model.attention is not None
     branch = SourceBranch(model.attention, Injection(model.attention), denoise, lambda _: states)
     branch.read(STEP, range(len(states)), frames)

@@ -116,7 +116,7 @@ class DiffusionSettings(Group):
     )
     guidance: float = setting(
         7.5, "Guidance", "How strictly the picture follows the prompt (classifier-free guidance scale)",
-        low=0.0, high=50.0, soft_low=1.0, soft_high=15.0, section="sampling",
+        low=0.0, high=50.0, soft_low=1.0, soft_high=15.0, section="sampling", over_time=True,
     )
     def evaluations(self, frames: int) -> int:
         """Return how many evaluations ``frames`` take one by one: a step two, with the negative prompt's."""
