@@ -24,7 +24,7 @@ def setup(
     found = module("operators.setup")
     house = tmp_path / "wheelhouse"
     wheels = [make_wheel(house, name) for name in ("canvas", "grain")]
-    locks = write_lock(tmp_path / "locks", wheels, "http://127.0.0.1:1")
+    locks = write_lock(tmp_path / "locks", wheels)
     monkeypatch.setattr(found, "LOCKS", locks)
     make = found.make_plan
     monkeypatch.setattr(found, "make_plan", lambda chosen="": replace(make(chosen), locks=locks))

@@ -3,64 +3,27 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from backend.bridge.environment import find_python, marker, python_in, standing
-from backend.bridge.errands import Ended, Errand, Progress, decode
+from backend.bridge.errands import Ended, Errand, decode
 from backend.bridge.errors import UserError
 from backend.bridge.install import fetch, phases
 from backend.bridge.install.machine import Machine
 from backend.bridge.install.phases import Plan
-from tests.bridge.wheels import HERE, Index, make_wheel, write_lock
+from tests.bridge.install_kit import MACHINE, begun, find_python_of_user, refused, told, wait_for
+from tests.bridge.wheels import HERE, Index, locked, make_wheel, write_lock
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the locks of these tests are for Linux")
-MACHINE = Machine("Linux", "x86_64", release=(6, 1), glibc=(2, 36), python=sys.version_info[:2])
-
-
-@pytest.fixture
-def index(tmp_path: Path) -> Iterator[Index]:
-    for name in ("grain", "canvas"):
-        make_wheel(tmp_path / "served", name, filler=200_000)
-    served = Index(tmp_path / "served")
-    yield served
-    served.close()
-
-
-@pytest.fixture
-def plan(tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> Plan:
-    monkeypatch.setattr(fetch, "WAIT_SECONDS", 0.01)
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # no uv: what is tested is what every Python has
-    locks = write_lock(tmp_path / "locks", sorted(index.folder.iterdir()), index.address)
-    return Plan(tmp_path / "backend", "cpu", locks=locks)
-
-
-def told(plan: Plan, machine: Machine = MACHINE) -> list[Progress]:
-    heard: list[Progress] = []
-    phases.install(plan, machine, heard.append)
-    return heard
-
-
-def refused(plan: Plan, machine: Machine = MACHINE) -> str:
-    """Return the sentence that an install ends with; nothing may count as installed."""
-    with pytest.raises(UserError) as error:
-        phases.install(plan, machine, lambda _: None)
-    sentence = str(error.value)
-    assert "\n" not in sentence
-    assert sentence.count(". ") >= 1, "what is wrong, then what to do"
-    assert standing(plan.environment) != "ready"
-    return sentence
 
 
 def test_an_install_goes_through_its_phases_and_counts_bytes(plan: Plan, index: Index) -> None:
@@ -80,16 +43,8 @@ def test_an_install_goes_through_its_phases_and_counts_bytes(plan: Plan, index: 
 
 
 def test_a_network_that_is_gone_says_so_and_what_arrived_is_kept(plan: Plan, index: Index) -> None:
-    index.cut = [150_000]
-    index_answer = index.answer
-
-    def once(request: object) -> None:
-        index_answer(request)  # type: ignore[arg-type]
-        index.down = True
-
-    index.answer = once  # type: ignore[method-assign, assignment]
+    index.cut, index.dies = [150_000], True
     assert "cannot be reached" in refused(plan)
-    index.answer = index_answer  # type: ignore[method-assign]
     index.down, before = False, len(index.log)
     told(plan)
     assert index.log[before][1] >= 150_000, "the second try begins behind what the first brought"
@@ -104,7 +59,7 @@ def test_a_line_that_breaks_off_again_and_again_is_taken_up(plan: Plan, index: I
 
 def test_a_server_without_the_file_is_named(plan: Plan, index: Index) -> None:
     hidden = (index.folder / "grain-1.0-py3-none-any.whl").rename(index.folder.parent / "hidden")
-    assert "answers 404" in refused(plan)
+    assert "No package index has grain-1.0-py3-none-any.whl" in refused(plan)
     hidden.rename(index.folder / "grain-1.0-py3-none-any.whl")
     told(plan)
 
@@ -128,34 +83,24 @@ def test_a_wheel_that_was_damaged_on_the_disk_is_fetched_again(plan: Plan, index
 def test_a_wheel_that_cannot_be_installed_is_told(plan: Plan, index: Index) -> None:
     whole = (index.folder / "grain-1.0-py3-none-any.whl").read_bytes()
     (index.folder / "grain-1.0-py3-none-any.whl").write_bytes(b"no archive at all")
-    write_lock(plan.locks, sorted(index.folder.iterdir()), index.address)
+    write_lock(plan.locks, sorted(index.folder.iterdir()))
     assert "Installing the packages failed" in refused(plan)
     (index.folder / "grain-1.0-py3-none-any.whl").write_bytes(whole)
-    write_lock(plan.locks, sorted(index.folder.iterdir()), index.address)
+    write_lock(plan.locks, sorted(index.folder.iterdir()))
     told(plan)
 
 
 def test_packages_that_do_not_work_are_not_called_installed(plan: Plan, index: Index) -> None:
     wheels = sorted(index.folder.iterdir())
-    write_lock(plan.locks, wheels, index.address, proof=("-c", "raise SystemExit('canvas is torn')"))
+    write_lock(plan.locks, wheels, proof=("-c", "raise SystemExit('canvas is torn')"))
     sentence = refused(plan)
     assert "canvas is torn" in sentence
     assert "Repair" in sentence
     with pytest.raises(UserError, match="was not finished"):
         find_python_of_user(plan)
-    write_lock(plan.locks, wheels, index.address)
+    write_lock(plan.locks, wheels)
     phases.repair(plan, MACHINE, lambda _: None)
     assert find_python_of_user(plan) == python_in(plan.environment)
-
-
-def find_python_of_user(plan: Plan) -> Path:
-    """Find the Python as an artist's Blender does, where no checkout's environment lies beside."""
-    from backend.bridge import environment
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(environment, "_ROOT", plan.folder)
-        patch.delenv(environment.VARIABLE, raising=False)
-        return find_python("", plan.folder)
 
 
 def test_too_little_room_is_told_before_anything_is_fetched(plan: Plan, index: Index) -> None:
@@ -249,18 +194,6 @@ def test_cancel_ends_everything_at_once_and_install_goes_on(plan: Plan, index: I
     told(plan)
 
 
-def begun(plan: Plan, extra: dict[str, str] | None = None) -> Errand:
-    return Errand("backend.bridge.install", ["install", *plan.arguments], extra)
-
-
-def wait_for(running: Errand, happened: object) -> None:
-    end = time.monotonic() + 30
-    while not happened():  # type: ignore[operator]
-        assert time.monotonic() < end
-        running.poll()
-        time.sleep(0.01)
-
-
 def test_an_installer_whose_owner_is_gone_ends(plan: Plan, index: Index) -> None:
     index.slow.clear()
     running = begun(plan)
@@ -292,7 +225,7 @@ def test_a_wheelhouse_needs_no_network_and_says_what_it_lacks(plan: Plan, index:
     assert "checksum differs" in refused(offline)
     make_wheel(house, "grain", filler=200_000)
     wheels = sorted(house.iterdir())
-    write_lock(plan.locks, wheels, index.address)
+    write_lock(plan.locks, wheels)
     told(offline)
     assert not index.log
     assert sorted(house.iterdir()) == wheels
@@ -308,36 +241,14 @@ def test_a_wheelhouse_is_filled_where_there_is_a_network(plan: Plan, index: Inde
     told(replace(plan, wheelhouse=filled.folder / "wheels", online=False))
 
 
-def test_what_only_the_locks_own_index_has_is_installed_last(plan: Plan, index: Index, tmp_path: Path) -> None:
-    house = tmp_path / "wheelhouse"
-    for name in ("grain", "canvas"):
-        make_wheel(house, name)
-    wheel = house / "canvas-1.0-py3-none-any.whl"
-    write_lock(plan.locks, [wheel], index.address, open=["grain==1.0"], index="http://127.0.0.1:1/", open_size=1000)
-    offline = replace(plan, wheelhouse=house, online=False)
-    assert any(event.total == 1000 for event in told(offline))
-    assert standing(plan.environment) == "ready"
-
-
-def test_an_index_that_is_gone_is_told_by_its_last_words(
-    plan: Plan, index: Index, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PIP_RETRIES", "0")
-    wheels = sorted(index.folder.glob("canvas*"))
-    write_lock(plan.locks, wheels, index.address, open=["grain==1.0"], index="http://127.0.0.1:1/", open_size=1000)
-    assert "Installing grain==1.0 failed" in refused(plan)
-    write_lock(plan.locks, sorted(index.folder.iterdir()), index.address)
-    told(plan)
-
-
 def test_an_update_that_fails_no_longer_counts_as_installed(plan: Plan, index: Index) -> None:
     told(plan)
     make_wheel(index.folder, "grain", filler=10)
     (index.folder / "canvas-1.0-py3-none-any.whl").write_bytes(b"no archive at all")
-    write_lock(plan.locks, sorted(index.folder.iterdir()), index.address)
+    write_lock(plan.locks, sorted(index.folder.iterdir()))
     assert "Installing the packages failed" in refused(plan)
     make_wheel(index.folder, "canvas", filler=10)
-    write_lock(plan.locks, sorted(index.folder.iterdir()), index.address)
+    write_lock(plan.locks, sorted(index.folder.iterdir()))
     told(plan)
 
 
@@ -345,7 +256,7 @@ def test_another_accelerator_begins_with_an_empty_environment(plan: Plan, index:
     told(plan)
     left = next(plan.environment.rglob("grain.py")).with_name("left_from_the_other.py")
     left.touch()
-    write_lock(plan.locks, sorted(index.folder.iterdir()), index.address, accelerator="xpu")
+    write_lock(plan.locks, sorted(index.folder.iterdir()), accelerator="xpu")
     told(replace(plan, accelerator="xpu"))
     assert marker(plan.environment)["accelerator"] == "xpu"
     assert not left.exists()
@@ -376,9 +287,7 @@ def test_uv_brings_its_own_python_and_is_fetched_by_its_checksum(
     wheel = index.folder / "uv-9-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("uv-9.data/scripts/uv", program)
-    data = wheel.read_bytes()
-    known = {"file": wheel.name, "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
-    known["url"] = f"{index.address}/{wheel.name}"
+    known = locked(wheel)
     (plan.locks / "uv.json").write_text(json.dumps({"linux": known}))
     told(plan)
     asked = (plan.folder / "uv.log").read_text().splitlines()
@@ -428,7 +337,7 @@ def test_a_machine_that_cannot_is_told_before_anything_is_done(
 
 def test_a_python_that_no_wheel_fits_says_that_uv_is_needed(plan: Plan, index: Index) -> None:
     wheels = sorted(index.folder.iterdir())
-    write_lock(plan.locks, wheels, index.address, pythons=["3.1"])
+    write_lock(plan.locks, wheels, pythons=["3.1"])
     assert f"Python {HERE} is none that PyTorch fits" in refused(plan)
-    write_lock(plan.locks, wheels, index.address)
+    write_lock(plan.locks, wheels)
     told(plan)

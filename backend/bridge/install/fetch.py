@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import hashlib
 import http.client
@@ -10,7 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from .. import VERSION
 from ..errors import UserError
@@ -46,11 +47,13 @@ def fetch(url: str, target: Path, sha256: str, tell: Tell) -> None:
         raise UserError(disk_sentence(error, target)) from error
 
 
-def fetch_small(url: str) -> bytes:
-    """Return what lies at ``url``, a listing or another small file; UserError where the network refuses."""
-    request = urllib.request.Request(url, headers={"User-Agent": f"Tempera/{VERSION}"})  # noqa: S310
+def fetch_small(url: str, accept: str = "*/*") -> bytes:
+    """Return what lies at ``url``, a listing or another small file; UserError where the network refuses.
+
+    ``accept`` are the media types that are understood, as HTTP writes them.
+    """
     try:
-        with urllib.request.urlopen(request, timeout=SILENCE_SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(_request(url, Accept=accept), timeout=SILENCE_SECONDS) as answer:  # noqa: S310
             return bytes(answer.read())
     except urllib.error.HTTPError as error:
         host = urlsplit(url).hostname
@@ -118,8 +121,7 @@ def _complete(url: str, part: Path, tell: Tell) -> None:
 def _continue(url: str, part: Path, tell: Tell) -> None:
     """Append to ``part`` what is missing of it; IncompleteRead where the connection ended early."""
     have = _length(part)
-    headers = {"User-Agent": f"Tempera/{VERSION}"} | ({"Range": f"bytes={have}-"} if have else {})
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - addresses come from lock files
+    request = _request(url, Range=f"bytes={have}-") if have else _request(url)
     with urllib.request.urlopen(request, timeout=SILENCE_SECONDS) as answer:  # noqa: S310
         resumed = answer.status == 206
         due = int(answer.headers.get("Content-Length", -1))
@@ -132,6 +134,16 @@ def _continue(url: str, part: Path, tell: Tell) -> None:
                 tell(start + came)
     if came < due:
         raise http.client.IncompleteRead(b"", due - came)
+
+
+def _request(url: str, **headers: str) -> urllib.request.Request:
+    """Return a request for ``url``; a name and a password in it, as a studio's mirror may want, go into a header."""
+    parts = urlsplit(url)
+    if parts.username:
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
+        url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return urllib.request.Request(url, headers=headers | {"User-Agent": f"Tempera/{VERSION}"})  # noqa: S310
 
 
 def _length(path: Path) -> int:

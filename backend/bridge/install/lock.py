@@ -22,7 +22,7 @@ PROOF = ("-m", "backend", "doctor", "--trial")  # proves an environment
 class Wheel:
     """A wheel: its file name, such as ``numpy-2.4.6-cp312-cp312-win_amd64.whl``, its SHA-256, its size in bytes.
 
-    ``url`` is where it lies; without one it is had from the package index that pip is set up for, or a studio's mirror.
+    ``url`` is where it lies; without one the package index is asked that pip is set up for, a studio's mirror too.
     """
 
     file: str
@@ -35,26 +35,15 @@ class Wheel:
         """Its distribution's name as file names write it."""
         return self.file.split("-")[0]
 
-    @property
-    def python(self) -> str:
-        """The oldest Python that takes it, such as "3.12"; "3" for one that any Python 3 takes."""
-        tag = self.file.split("-")[-3].split(".")[-1]
-        return f"{tag[2]}.{tag[3:]}".rstrip(".")
-
-    @property
-    def requirement(self) -> str:
-        """It and no other, as a line of pip's requirement files."""
-        name, version, *_ = self.file.split("-")
-        return f"{name}=={version} --hash=sha256:{self.sha256}"
-
 
 @dataclass(frozen=True)
 class Lock:
     """What an environment is made of.
 
     ``pythons`` are the versions it fits ("3.12"); ``wheels`` are fetched and checked one by one. ``open`` are
-    requirements that only the index at ``index`` has, pinned by version; that index vouches for their checksums.
-    ``open_size`` is about what these are in bytes. With the arguments ``proof`` the made Python proves that it works.
+    requirements that only the index at ``index`` has, pinned by version; that index must give a checksum for each of
+    their files. ``open_size`` is about what these are in bytes. With the arguments ``proof`` the made Python proves
+    that it works.
     """
 
     label: str
@@ -73,7 +62,7 @@ class Lock:
         """
         best: dict[str, tuple[int, Wheel]] = {}
         for wheel in self.wheels:
-            rank = _rank(wheel.file, python)
+            rank = closeness(wheel.file, python)
             if rank > best.get(wheel.name, (-1, wheel))[0]:
                 best[wheel.name] = (rank, wheel)
         lacking = sorted({wheel.name for wheel in self.wheels if best.get(wheel.name, (-1,))[0] < 0})
@@ -86,7 +75,7 @@ class Lock:
         return sum(wheel.size for wheel in self.chosen(python)) + self.open_size
 
 
-def _rank(file: str, python: str) -> int:
+def closeness(file: str, python: str) -> int:
     """Return how closely a wheel's tags fit CPython ``python``: -1 not at all, 0 any Python, more the closer.
 
     The platform is not looked at: a lock file is of one.

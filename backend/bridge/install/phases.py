@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from .. import VERSION
 from ..environment import MARKER, environment_in, marker, python_in
@@ -22,11 +23,13 @@ from ..errors import UserError
 from .fetch import checksum, disk_sentence, move
 from .lock import LOCKS, Lock, Wheel, pinned_uv, read_lock
 from .machine import Machine, accelerator_problem, folder_problem, machine_problem
-from .tool import LOG, Tool, find_tool, obtain, run
+from .pytorch import KNOWN, open_wheels, remember
+from .tool import Tool, find_tool, obtain, resolved, run
 
+LOG = "install.log"
 BEGUN = "begun-for"  # in an environment: the accelerator that it is made for
 PHASES = ("check", "tool", "environment", "download", "install", "verify")
-PARTS = ("environment", "wheels", "tools", "cache", "python", LOG)  # all that an install makes in its folder
+PARTS = ("environment", "wheels", "tools", "cache", "python", KNOWN, LOG)  # all that an install makes in its folder
 UNPACKED = 2.2  # bytes on the disk for each byte of a wheel, itself not counted
 
 Tell = Callable[[Progress], None]
@@ -81,8 +84,9 @@ def install(plan: Plan, machine: Machine, tell: Tell) -> None:
         lambda done: tell(Progress("tool", done, uv.size if uv else 0, "Fetching uv")),
     )  # fmt: skip
     python = make_environment(plan, tool, lock, tell)
-    wheels = gather(plan, lock.chosen(python), tell)
-    put_in(plan, tool, lock, wheels, tell)
+    wheels = [*lock.chosen(python), *find_open(plan, tool, lock, machine.platform, python, tell)]
+    files = gather(plan, wheels, tell, lock.open_size)
+    put_in(plan, tool, files, tell)
     verify(plan, lock, tell)
     _finish(plan, lock, python)
 
@@ -147,21 +151,51 @@ def python_version(environment: Path) -> str:
         return ""
 
 
-def gather(plan: Plan, wheels: list[Wheel], tell: Tell) -> list[Path]:
+def find_open(plan: Plan, tool: Tool, lock: Lock, platform: str, python: str, tell: Tell) -> list[Wheel]:
+    """Return the wheels of what only the lock's own index has, each with the checksum that it must have.
+
+    UserError: the index cannot be asked, or does not answer for a file.
+    """
+    if not lock.open:
+        return []
+    tell(Progress("download", note=f"Looking for {lock.open[0]}"))
+    wanted, target = plan.folder / "wheels" / "wanted.txt", plan.folder / "wheels" / "resolved.txt"
+    try:
+        wanted.parent.mkdir(exist_ok=True)
+        wanted.write_text("\n".join(lock.open), encoding="utf-8")
+        target.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(disk_sentence(error, wanted)) from error
+    local = ["--find-links", str(plan.wheelhouse)] if plan.wheelhouse else []
+    sources = [*local, *(["--index-url", lock.index] if plan.online else ["--no-index"])]
+    trouble = run(tool.resolve_command(plan.environment, wanted, sources, target), plan.log, tool.variables())
+    if trouble:
+        where = urlsplit(lock.index).hostname if plan.online else f"the wheelhouse {plan.wheelhouse}"
+        raise UserError(
+            f"{lock.open[0]} cannot be had from {where} ({trouble[:300]}). Check the network, or put it into a "
+            "wheelhouse, then try again."
+        )
+    wheels = open_wheels(lock, resolved(target), platform, python, plan.wheelhouse)
+    remember(plan.folder / KNOWN, wheels, lock.index)
+    return wheels
+
+
+def gather(plan: Plan, wheels: list[Wheel], tell: Tell, open_size: int = 0) -> list[Path]:
     """Return the files of ``wheels``, each checked: from the wheelhouse, from an earlier run, or fetched now.
 
-    UserError: one is not to be had, or is not what the lock says.
+    ``open_size`` is about how many bytes those are that have no size. UserError: one is not to be had, or is not what
+    the lock says.
     """
-    total, behind = sum(wheel.size for wheel in wheels), 0
+    total, behind = sum(wheel.size for wheel in wheels) + open_size, 0
     files = []
     for wheel in wheels:
 
         def count(done: int, wheel: Wheel = wheel, behind: int = behind) -> None:
-            tell(Progress("download", behind + done, total, wheel.name))
+            tell(Progress("download", min(behind + done, total), total, wheel.name))
 
         count(0)
         files.append(_wheel_file(plan, wheel, count))
-        behind += wheel.size
+        behind += files[-1].stat().st_size
     tell(Progress("download", total, total))
     return files
 
@@ -182,12 +216,12 @@ def _wheel_file(plan: Plan, wheel: Wheel, count: Callable[[int], None]) -> Path:
     if not plan.online:
         where = f"The wheelhouse {plan.wheelhouse}" if plan.wheelhouse else "Tempera's own folder"
         raise UserError(f"{where} lacks {wheel.file}. Put it there, or allow online access, then try again.")
-    obtain(wheel, own, plan.folder, count)
+    obtain(wheel, own, count)
     return own
 
 
-def put_in(plan: Plan, tool: Tool, lock: Lock, wheels: list[Path], tell: Tell) -> None:
-    """Install the checked wheels without the network, then what only the lock's own index has."""
+def put_in(plan: Plan, tool: Tool, wheels: list[Path], tell: Tell) -> None:
+    """Install the checked wheels, without the network and without looking for any other."""
     tell(Progress("install", note=f"Installing {len(wheels)} packages"))
     listing = plan.folder / "wheels" / "requirements.txt"
     try:
@@ -196,21 +230,12 @@ def put_in(plan: Plan, tool: Tool, lock: Lock, wheels: list[Path], tell: Tell) -
         listing.write_text("".join(f"{file.absolute().as_uri()}\n" for file in wheels), encoding="utf-8")
     except OSError as error:
         raise UserError(disk_sentence(error, listing)) from error
-    _install(plan, tool, ["--no-index", "--no-deps", "-r", str(listing)], "the packages")
-    if lock.open:
-        tell(Progress("install", 0, lock.open_size, f"Fetching and installing {lock.open[0]}"))
-        local = ["--find-links", str(plan.wheelhouse)] if plan.wheelhouse else []
-        source = ["--index-url", lock.index] if plan.online else ["--no-index"]
-        _install(plan, tool, [*local, *source, *lock.open], lock.open[0])
-
-
-def _install(plan: Plan, tool: Tool, requirements: list[str], what: str) -> None:
-    trouble = run(tool.install_command(plan.environment, requirements), plan.log, tool.variables())
-    if not trouble:
-        return
+    command = tool.install_command(plan.environment, ["--no-index", "--no-deps", "-r", str(listing)])
+    trouble = run(command, plan.log, tool.variables())
     if "No space left" in trouble or "os error 28" in trouble or "os error 112" in trouble:
         raise UserError(disk_sentence(OSError(errno.ENOSPC, ""), plan.folder / LOG))
-    raise UserError(f"Installing {what} failed ({trouble[:300]}). Try again; if it stays so, press Repair.")
+    if trouble:
+        raise UserError(f"Installing the packages failed ({trouble[:300]}). Try again; if it stays so, press Repair.")
 
 
 def verify(plan: Plan, lock: Lock, tell: Tell) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -10,17 +11,18 @@ import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from ..client import clean_environment
 from ..environment import python_in
 from ..errors import UserError
-from .fetch import Tell, checksum, disk_sentence, fetch, move
+from .fetch import Tell, checksum, fetch
+from .index import find_wheel
 from .lock import Wheel
 
 UV_PYTHON = "3.12"  # the Python that uv brings
-LOG = "install.log"
 OLDEST_UV = (0, 8)  # the first that knows "venv --clear"
 _PROGRAM = "uv.exe" if os.name == "nt" else "uv"
 
@@ -56,6 +58,19 @@ class Tool:
         quiet = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location"]
         return [*_pip(), "--python", python, "install", *quiet, *requirements]
 
+    def resolve_command(self, environment: Path, wanted: Path, sources: Sequence[str], target: Path) -> list[str]:
+        """Return the command that writes what the file ``wanted`` brings into ``environment`` to the file ``target``.
+
+        ``sources`` are pip's arguments on where to look. See :func:`resolved` for what is written.
+        """
+        python = ["--python", str(python_in(environment))]
+        if self.uv is not None:
+            quiet = ["--quiet", "--no-header", "--no-annotate"]
+            return [str(self.uv), "pip", "compile", *quiet, *python, *sources, "-o", str(target), str(wanted)]
+        quiet = ["--quiet", "--no-input", "--disable-pip-version-check"]
+        dry = ["install", "--dry-run", "--report", str(target)]
+        return [*_pip(), *python, *dry, *quiet, *sources, "-r", str(wanted)]
+
     def variables(self) -> dict[str, str]:
         """Return the environment variables for either command: this process's, without what Blender put there."""
         own = {
@@ -67,6 +82,16 @@ class Tool:
         return clean_environment(os.environ) | own
 
 
+def resolved(target: Path) -> list[tuple[str, str]]:
+    """Return the names and versions that :meth:`Tool.resolve_command` wrote: pip's report, or uv's pinned lines."""
+    text = target.read_text(encoding="utf-8")
+    if text.startswith("{"):
+        found = [each["metadata"] for each in json.loads(text)["install"]]
+        return [(each["name"], each["version"]) for each in found]
+    lines = [line.partition(";")[0].strip().partition("==") for line in text.splitlines() if "==" in line]
+    return [(name, version) for name, _, version in lines]
+
+
 def find_tool(folder: Path, pinned: Wheel | None, wheelhouse: Path | None, online: bool, tell: Tell) -> Tool:
     """Return the best tool at hand: uv from the path, an earlier run, the wheelhouse or the network; else pip.
 
@@ -75,10 +100,12 @@ def find_tool(folder: Path, pinned: Wheel | None, wheelhouse: Path | None, onlin
     known = (shutil.which("uv"), shutil.which("uv", path=str(folder / "tools")))
     uv = next((Path(found) for found in known if found and _recent(found)), None)
     if uv is None and pinned is not None:
-        wheel = (wheelhouse or folder / "wheels") / pinned.file
+        wheel = folder / "wheels" / pinned.file
+        if wheelhouse and (wheelhouse / pinned.file).is_file():
+            wheel = wheelhouse / pinned.file
         try:
             if not wheel.is_file() and online:
-                obtain(pinned, wheel, folder, tell)
+                obtain(pinned, wheel, tell)
             if wheel.is_file() and checksum(wheel) == pinned.sha256:
                 uv = _unpacked(wheel, folder / "tools")
         except UserError:
@@ -86,36 +113,34 @@ def find_tool(folder: Path, pinned: Wheel | None, wheelhouse: Path | None, onlin
     return Tool(folder, uv)
 
 
-def obtain(wheel: Wheel, target: Path, folder: Path, tell: Tell) -> None:
-    """Put ``wheel`` into the file ``target``, whole or not at all.
+def obtain(wheel: Wheel, target: Path, tell: Tell) -> None:
+    """Put ``wheel`` into the file ``target``, whole or not at all, going on where an earlier call broke off.
 
-    It comes from its address, taken up again where it broke off; without one from the package index that pip is set up
-    for, whole. pip logs and keeps its files in ``folder``. UserError: the network, the disk, or another checksum.
+    It comes from its address; without one, from the package index. UserError as :func:`fetch` raises it.
     """
-    if wheel.url:
-        return fetch(wheel.url, target, wheel.sha256, tell)
-    begun = folder / "cache" / "begun"
+    fetch(wheel.url or find_wheel(wheel, package_indexes()), target, wheel.sha256, tell)
+
+
+_INDEXES = """
+from pip._internal.commands import create_command
+chosen, _ = create_command("download").parse_args([])
+print(chosen.index_url, *chosen.extra_index_urls)
+"""
+
+
+@cache
+def package_indexes() -> tuple[str, ...]:
+    """Return the addresses of the package indexes that pip is set up for here: the public one, or a studio's mirror."""
+    pip = [] if find_spec("pip") else [str(_bundled_pip())]
+    code = f"import sys; sys.path[:0] = {pip!r}{_INDEXES}"
     try:
-        begun.mkdir(parents=True, exist_ok=True)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        wanted = begun / "wanted.txt"
-        wanted.write_text(wheel.requirement + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(disk_sentence(error, target)) from error
-    quiet = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"]
-    fits = ["--python-version", wheel.python, "--ignore-requires-python"]
-    place = ["--dest", str(begun), "--require-hashes", "-r", str(wanted)]
-    trouble = run([*_pip(), "download", *quiet, *fits, *place], folder / LOG, Tool(folder, None).variables())
-    if "No space left" in trouble:
-        raise UserError(f"The disk of {folder} is full. Free some space, or choose another folder, then try again.")
-    came = begun / wheel.file
-    if trouble or not came.is_file() or checksum(came) != wheel.sha256:
-        raise UserError(
-            f"{wheel.file} cannot be had from the package index ({trouble[:200] or 'another file came'}). Check the "
-            "network, a proxy or a firewall, then try again: what has arrived is kept."
-        )
-    move(came, target)
-    return tell(wheel.size)
+        said = subprocess.run(
+            [sys.executable, "-c", code], env=clean_environment(os.environ), capture_output=True, text=True, check=True,
+            timeout=60,
+        ).stdout  # fmt: skip
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UserError(f"pip does not say which package index it uses ({error}). Choose a wheelhouse.") from error
+    return tuple(address for address in said.split() if address.startswith("http"))
 
 
 def _recent(uv: str) -> bool:
@@ -143,6 +168,10 @@ def _pip() -> list[str]:
     """Return the command of a pip: this Python's, or the one that it keeps for new environments (PEP 453)."""
     if find_spec("pip"):
         return [sys.executable, "-m", "pip"]
+    return [sys.executable, str(_bundled_pip() / "pip")]
+
+
+def _bundled_pip() -> Path:
     bundled = find_spec("ensurepip")
     wheels = sorted(Path(bundled.origin).parent.glob("_bundled/pip-*.whl")) if bundled and bundled.origin else []
     if not wheels:
@@ -150,11 +179,11 @@ def _pip() -> list[str]:
             "This Python has no pip, and uv could not be had. Connect to the network once, or choose the Python of "
             "another environment."
         )
-    return [sys.executable, str(wheels[-1] / "pip")]
+    return wheels[-1]
 
 
 def run(command: Sequence[str], log: Path, variables: Mapping[str, str], folder: Path | None = None) -> str:
-    """Run ``command`` in ``folder``, add what it says to ``log``, and return its last words, "" when all went well."""
+    """Run ``command`` in ``folder``, add what it says to ``log``; return its last words, "" when all went well."""
     with log.open("a", encoding="utf-8") as file:
         file.write(f"$ {subprocess.list2cmdline(command)}\n")
     done = subprocess.run(
@@ -164,5 +193,11 @@ def run(command: Sequence[str], log: Path, variables: Mapping[str, str], folder:
     said = done.stdout + done.stderr
     with log.open("a", encoding="utf-8") as file:
         file.write(said)
+    return "" if done.returncode == 0 else _last_words(said) or f"exit code {done.returncode}"
+
+
+def _last_words(said: str) -> str:
+    """Return the last line, or, where uv or pip names an error, that and what it says to it, as one line."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return "" if done.returncode == 0 else (lines[-1] if lines else f"exit code {done.returncode}")
+    named = [number for number, line in enumerate(lines) if line.lower().startswith("error:")]
+    return " ".join(" ".join(lines[(named or [-1])[-1] :]).split())
