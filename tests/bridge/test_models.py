@@ -215,7 +215,7 @@ def test_the_catalogue_says_all_that_a_choice_needs() -> None:
         assert entry.code and entry.weights and entry.good_for
         assert (entry.control in controls) == (entry.kind == "controlnet")
         assert all(not pattern.endswith((".bin", ".ckpt", ".pt")) for pattern in entry.files)
-        assert not entry.use or entry.use in entry.files
+        assert all(path.startswith(entry.use) for path in entry.files) or entry.use in entry.files
     for family in FAMILIES:
         kinds = {entry.kind for entry in CATALOGUE if entry.family == family}
         assert {"model", "controlnet", "lora", "preview"} <= kinds

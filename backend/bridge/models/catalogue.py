@@ -1,7 +1,8 @@
 """The recommended models: where each lies, how big it is, what its licences allow, and what it is good for.
 
-Repositories are those of the Hugging Face Hub; licences are as their model cards name them. Sizes are of the files
-named here; the checksum of every file comes from the hub's own listing when it is fetched.
+Repositories are those of the Hugging Face Hub. Licences and sizes are as their pages there name them; of tiny
+autoencoders the size is that of encoder and decoder together, which are listed one by one. The checksum of every file
+comes from the hub's own listing when it is fetched.
 """
 
 from __future__ import annotations
@@ -85,7 +86,12 @@ CATALOGUE = (
     _controlnet("control_v11p_sd15_lineart", "Lines for 1.5", "lines", "Holds outlines; good with drawn styles"),
     _controlnet("control_v11p_sd15_softedge", "Soft Edges for 1.5", "softedge", "Holds outlines, and leaves them room"),
     _controlnet("control_v11p_sd15_canny", "Edges for 1.5", "edges", "Holds what is drawn on surfaces"),
-    _controlnet("control_v11f1e_sd15_tile", "Tile for 1.5", "tile", "Holds colours and places; repaints the detail"),
+    Entry(  # of this one its authors have pickles alone
+        "sd-tile", "Tile for 1.5", "controlnet", "sd", "takuma104/control_v11",
+        tuple(f"control_v11f1e_sd15_tile/{file}" for file in _CONTROL), 723_000_000,
+        APACHE, RAIL_CONTROL, "Holds colours and places; repaints the detail",
+        control="tile", use="control_v11f1e_sd15_tile",
+    ),
     _xl_controlnet("controlnet-depth-sdxl-1.0", "Depth for XL", "depth", "Holds the space of a shot"),
     _xl_controlnet("controlnet-canny-sdxl-1.0", "Edges for XL", "edges", "Holds what is drawn on surfaces"),
     _xl_controlnet("controlnet-tile-sdxl-1.0", "Tile for XL", "tile", "Holds colours and places; repaints the detail"),
