@@ -10,6 +10,7 @@ import numpy as np
 
 from ..bridge.job import Job
 from ..bridge.settings.deflicker import DeflickerSettings
+from ..methods.ahead import ahead
 from ..methods.smoothing import motion_remap, patch_remap, smoother
 from ..methods.strokes import Sights
 from ..methods.surfaces import Surfaces
@@ -127,7 +128,7 @@ def _made(run: Run, source: Run | None, shot: Shot | SyntheticShot, motion: Moti
     smooth = smoother(run, shot.frames, sights, DeflickerSettings(), seed=0)
     for _ in smooth.look():
         pass
-    yield from map(smooth.paint, shot.frames)
+    yield from ahead(smooth.paint, shot.frames)
 
 
 def _planted(image: np.ndarray, frame: int) -> np.ndarray:

@@ -19,6 +19,7 @@ from ..motion.keyframes import takes
 from ..shot.pictures import read_picture
 from ..shot.shot import Shot, frame_file
 from . import FrameDone, Step
+from .ahead import ahead
 from .motion import motion_of
 from .smoothing import Run, smoother
 from .strokes import Sights
@@ -45,9 +46,10 @@ def deflicker(
         for number, frame in enumerate(smooth.look(), done + 1):
             yield Step(number, total, f"looking at frame {frame}")
         done += len(take)
+        painted = ahead(smooth.paint, [frame for frame in take if frame in wanted])
         for frame in take:
             if frame in wanted:
-                yield FrameDone(frame, smooth.paint(frame))
+                yield FrameDone(frame, next(painted))
             done += 1
             yield Step(done, total, f"frame {frame}")
 

@@ -29,6 +29,7 @@ from ..diffusion.sampling import Sampler
 from ..motion.keyframes import takes
 from ..shot.shot import Shot
 from . import FrameDone, Step
+from .ahead import ahead
 from .conditions import Conditions, prepared
 from .motion import motion_of
 from .noise import ShotNoise
@@ -129,8 +130,8 @@ class _Studio:
         smooth = self._smoother(decoded, take)
         yield from self._look(smooth, take)
         rows = []
-        for row, frame in enumerate(take):
-            change = to_tensor(2 * (smooth.paint(frame) - self._picture(decoded[row])))
+        for row, (frame, image) in enumerate(zip(take, ahead(smooth.paint, take), strict=True)):
+            change = to_tensor(2 * (image - self._picture(decoded[row])))
             edge = decoded.shape[-1] - change.shape[-1], decoded.shape[-2] - change.shape[-2]
             edited = decoded[row] + pad(change, (0, edge[0], 0, edge[1])).to(decoded)
             rows.append(codec.encode_delta(x0[row : row + 1], edited[None], decoded[row : row + 1]))
@@ -146,9 +147,10 @@ class _Studio:
             return
         smooth = self._smoother(decoded, take)
         yield from self._look(smooth, take)
+        painted = ahead(smooth.paint, [frame for frame in take if frame in wanted])
         for frame in take:
             if frame in wanted:
-                yield FrameDone(frame, smooth.paint(frame))
+                yield FrameDone(frame, next(painted))
             yield self._step(f"finishing frame {frame}")
 
     def _smoother(self, decoded: Tensor, take: Sequence[int]) -> Smoother:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from ..motion.warp import gather, warp
 from ..patches.blending import sampling
 from ..patches.statistics import blend, contrast_ratio, light_change, local_mean, relit
 from ..patches.tone import CELL, cells, passed_on, steadied, tone_difference, with_tone
+from .ahead import ahead
 from .surfaces import MIXED, Surfaces
 
 KEPT = 512 << 20  # bytes of pictures kept
@@ -77,9 +79,9 @@ class Strokes:
     def look(self) -> Iterator[int]:
         """Find out how every frame's tone is to be moved."""
         steps = []
-        for last, frame in zip(self._frames, self._frames[1:], strict=False):
+        for frame, step in zip(self._frames[1:], ahead(self._step, pairwise(self._frames)), strict=True):
+            steps.append(step)
             yield frame
-            steps.append(self._step(last, frame))
         shape = cells(self._run(self._frames[0])).shape[:2]
         before, after = [np.zeros((*shape, 9), np.float32)], [np.zeros((*shape, 9), np.float32)]
         for step in steps:
@@ -95,8 +97,9 @@ class Strokes:
             images = [(self._steady.get(k), self._source(k)) for k in self._references]
             self._contrast = float(np.mean([contrast_ratio(*pair, self._pixels(SHADE)) for pair in images]))
 
-    def _step(self, last: int, frame: int) -> _Step:
-        """Return how tone is passed on from the frame ``last`` to ``frame``, the next one."""
+    def _step(self, neighbours: tuple[int, int]) -> _Step:
+        """Return how tone is passed on from a frame to the next one."""
+        last, frame = neighbours
         found = self._motion.pair(frame, last)
         weight, region = found.strict.astype(np.float32), self._pixels(REGION)
         then = warp(self._run(last), found.flow, "linear")

@@ -2,13 +2,17 @@
 
 Everything that is kept of one shot (source frames, data layers, addresses, correspondences, surfels) shares ``MEMORY``,
 so that a shot of any length and size takes no more than that, and what the step at hand needs.
+
+Several threads may ask at once: what one of them is making the others wait for.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from dataclasses import fields, is_dataclass
+from threading import RLock
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -32,7 +36,7 @@ class Budget:
     """
 
     def __init__(self, limit: int = MEMORY) -> None:
-        self.limit, self.used = limit, 0
+        self.limit, self.used, self.lock = limit, 0, RLock()
         self._sizes: OrderedDict[tuple[Cache, Hashable], int] = OrderedDict()
 
     def __len__(self) -> int:
@@ -59,19 +63,42 @@ class Cache(Generic[Key, Item]):
         self.budget = limit if isinstance(limit, Budget) else Budget(limit)
         self.load = load
         self.items: OrderedDict[Key, Item] = OrderedDict()
+        self._coming: dict[Key, Future[Item]] = {}
 
     def get(self, key: Key) -> Item:
         """Return the item of ``key``, made now unless it is held."""
-        if key not in self.items:
+        with self.budget.lock:
+            if key in self.items:
+                self.items.move_to_end(key)
+                self.budget.touch(self, key)
+                return self.items[key]
+            coming = self._coming.get(key)
+            if coming is None:
+                made = self._coming[key] = Future()
+        return self._make(key, made) if coming is None else coming.result()
+
+    def _make(self, key: Key, made: Future[Item]) -> Item:
+        """Make the item of ``key``, hold it, and hand it to the threads that wait for it."""
+        try:
             item = self.load(key)
-            self.put(key, item)
-            return item
-        self.items.move_to_end(key)
-        self.budget.touch(self, key)
-        return self.items[key]
+        except BaseException as error:
+            del self._coming[key]
+            made.set_exception(error)
+            raise
+        self.put(key, item)
+        del self._coming[key]
+        made.set_result(item)
+        return item
+
+    def find(self, key: Key) -> Item | None:
+        """Return the item of ``key`` if it is held, or another thread is about to hold it; None else."""
+        with self.budget.lock:
+            known = key in self.items or key in self._coming
+        return self.get(key) if known else None
 
     def put(self, key: Key, item: Item) -> None:
         """Hold ``item`` as the newest, and let go of the oldest beyond the limit."""
-        self.items[key] = item
-        self.items.move_to_end(key)
-        self.budget.hold(self, key, array_bytes(item))
+        with self.budget.lock:
+            self.items[key] = item
+            self.items.move_to_end(key)
+            self.budget.hold(self, key, array_bytes(item))

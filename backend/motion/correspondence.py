@@ -69,11 +69,16 @@ def taps(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.stack([x0, x1, x0, x1]), np.stack([y0, y0, y1, y1]), weights
 
 
+@njit(cache=True, nogil=True)
 def inside(flow: np.ndarray, margin: float = 0.5) -> np.ndarray:
     """Tell where p + flow is at most ``margin`` px beyond the outermost pixel centres, ``(H, W)`` bool."""
     height, width = flow.shape[:2]
-    position = pixel_grid((width, height)) + flow
-    return ((position >= -margin) & (position <= np.array([width - 1, height - 1]) + margin)).all(-1)
+    found = np.empty((height, width), np.bool_)
+    for y in range(height):
+        for x in range(width):
+            px, py = x + np.float64(flow[y, x, 0]), y + np.float64(flow[y, x, 1])
+            found[y, x] = -margin <= px <= width - 1 + margin and -margin <= py <= height - 1 + margin
+    return found
 
 
 def checked(flow: np.ndarray, back: np.ndarray, ids: np.ndarray, ids_j: np.ndarray) -> Correspondence:
@@ -83,19 +88,23 @@ def checked(flow: np.ndarray, back: np.ndarray, ids: np.ndarray, ids_j: np.ndarr
     flow back at the best of the four pixels around the target returns within ``TOLERANCE``. ``strict``: every pixel
     with a weight in the bilinear sample shows the same object, and the sampled flow back returns within ``TOLERANCE``.
     """
-    flow = np.where(np.isfinite(flow).all(-1, keepdims=True), flow, np.float32(np.nan)).astype(np.float32)
-    valid, strict = _judge(flow, back, ids, ids_j)
-    return Correspondence(np.nan_to_num(flow), valid, strict)
+    return Correspondence(*_judge(flow.astype(np.float32, copy=False), back, ids, ids_j))
 
 
-@njit(cache=True)
-def _judge(flow: np.ndarray, back: np.ndarray, ids: np.ndarray, ids_j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+@njit(cache=True, nogil=True)
+def _judge(
+    flow: np.ndarray, back: np.ndarray, ids: np.ndarray, ids_j: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the flow, 0 where it is not finite, and where it is valid and strict."""
     height, width = ids.shape
+    known = np.zeros_like(flow)
     valid, strict = np.zeros((height, width), np.float32), np.zeros((height, width), np.bool_)
     for y in range(height):
         for x in range(width):
             dx, dy = np.float64(flow[y, x, 0]), np.float64(flow[y, x, 1])
             px, py = x + dx, y + dy
+            if np.isfinite(dx) and np.isfinite(dy):
+                known[y, x] = dx, dy
             if not (-0.5 <= px <= width - 0.5 and -0.5 <= py <= height - 0.5):
                 continue
             within = 0 <= px <= width - 1 and 0 <= py <= height - 1
@@ -111,7 +120,7 @@ def _judge(flow: np.ndarray, back: np.ndarray, ids: np.ndarray, ids_j: np.ndarra
                         mean_x, mean_y = mean_x + weight * bx, mean_y + weight * by
             valid[y, x] = close
             strict[y, x] = close and same and within and np.hypot(dx + mean_x, dy + mean_y) < TOLERANCE
-    return valid, strict
+    return known, valid, strict
 
 
 def compose(ij: Correspondence, jk: Correspondence) -> Correspondence:
@@ -125,7 +134,7 @@ def compose(ij: Correspondence, jk: Correspondence) -> Correspondence:
     return Correspondence(flow, ij.valid * valid * inside(flow), ij.strict & strict & inside(flow, 0.0))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _follow(
     flow: np.ndarray, there: np.ndarray, valid: np.ndarray, strict: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -172,8 +181,9 @@ def chain(path: Sequence[int], steps: Pairs, known: Pairs) -> Correspondence:
     to the same key, share their work. The answer does not depend on what is known already.
     """
     target = path[-1]
-    nearest = next((k for k, frame in enumerate(path[:-1]) if (frame, target) in known.items), len(path) - 2)
-    found = known.items.get((path[nearest], target)) or steps.get((path[nearest], target))
+    kept = ((k, known.find((frame, target))) for k, frame in enumerate(path[1:-1], 1))  # from path[0] it is being made
+    nearest, found = next(((k, part) for k, part in kept if part), (len(path) - 2, None))
+    found = found or steps.get((path[nearest], target))
     for k in range(nearest - 1, -1, -1):
         found = compose(steps.get((path[k], path[k + 1])), found)
         known.put((path[k], target), found)

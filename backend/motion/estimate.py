@@ -41,6 +41,7 @@ class EstimatedMotion:
         self.place = {frame: k for k, frame in enumerate(frames)}
         self._pairs: Cache[tuple[int, int], Correspondence] = Cache(memory, self._pair)
         self._steps: Cache[tuple[int, int], Correspondence] = Cache(memory, self._step)
+        self._flows: Cache[tuple[int, int], np.ndarray] = Cache(memory, self._flow)  # a step there needs that back
 
     def pair(self, i: int, j: int) -> Correspondence:
         """Return the correspondence between two frames of the shot; nothing is valid across a cut."""
@@ -67,6 +68,9 @@ class EstimatedMotion:
         return chain(path, self._steps, self._pairs)
 
     def _step(self, key: tuple[int, int]) -> Correspondence:
-        image_i, image_j = (self.image(frame) for frame in key)
-        one = np.zeros(image_i.shape[:2], np.int32)
-        return checked(estimate_flow(image_i, image_j), estimate_flow(image_j, image_i), one, one)
+        flow, back = self._flows.get(key), self._flows.get(key[::-1])
+        one = np.zeros(flow.shape[:2], np.int32)
+        return checked(flow, back, one, one)
+
+    def _flow(self, key: tuple[int, int]) -> np.ndarray:
+        return estimate_flow(*map(self.image, key))

@@ -23,7 +23,7 @@ Point = tuple[float, float, float]
 SPREAD = 1e6  # keeps the seeds of different owners apart in the tree
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def push(address: np.ndarray, owner: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     """Project every pixel's address by its owner's matrix.
 
@@ -47,7 +47,7 @@ def push(address: np.ndarray, owner: np.ndarray, matrices: np.ndarray) -> np.nda
     return flow
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def transform(points: np.ndarray, owner: np.ndarray, matrices: np.ndarray) -> np.ndarray:
     """Apply each owner's affine matrix ``(owners, 3, 4)`` to its pixels' ``points`` ``(H, W, 3)``.
 
@@ -64,7 +64,7 @@ def transform(points: np.ndarray, owner: np.ndarray, matrices: np.ndarray) -> np
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def differentiate(owner: np.ndarray, address: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Return the slopes of g at every pixel's own address, ``(H, W, 6)`` float32: three along x, three along y.
 
@@ -87,33 +87,33 @@ def differentiate(owner: np.ndarray, address: np.ndarray, scale: np.ndarray) -> 
     return slopes
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _address(address: np.ndarray, x: int, y: int) -> Point:
     return np.float64(address[y, x, 0]), np.float64(address[y, x, 1]), np.float64(address[y, x, 2])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _square(a: Point) -> float:
     return a[0] * a[0] + a[1] * a[1] + a[2] * a[2]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _dot(a: Point, b: Point) -> float:
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _cross(a: Point, b: Point) -> Point:
     return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _residual(address: np.ndarray, scale: np.ndarray, x: int, y: int, q: Point) -> Point:
     s = np.float64(scale[y, x])
     return s * (address[y, x, 0] - q[0]), s * (address[y, x, 1] - q[1]), s * (address[y, x, 2] - q[2])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _side(
     owner: np.ndarray, address: np.ndarray, scale: np.ndarray, x: int, y: int, dx: int, dy: int, q: Point
 ) -> Point:
@@ -125,7 +125,7 @@ def _side(
     return h[0] - g[0], h[1] - g[1], h[2] - g[2]
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _edge(
     owner: np.ndarray, address: np.ndarray, scale: np.ndarray, x: int, y: int, dx: int, dy: int, q: Point
 ) -> Point:
@@ -136,7 +136,7 @@ def _edge(
     return edge
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _solve(g: Point, cx: Point, cy: Point) -> tuple[float, float, float, float]:
     """Least-squares root of g + cx dx + cy dy; returns dx, dy, the square left of g there, and that of a footprint."""
     xx, yy = _square(cx), _square(cy)
@@ -152,7 +152,7 @@ def _solve(g: Point, cx: Point, cy: Point) -> tuple[float, float, float, float]:
     return dx, dy, _square(left), (xx + yy) / 2
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _bend(
     owner: np.ndarray, address: np.ndarray, scale: np.ndarray, x: int, y: int, q: Point, cx: Point, cy: Point
 ) -> Point:
@@ -169,7 +169,7 @@ def _bend(
     return best
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _along_sight(g: Point, cx: Point, cy: Point, bend: Point, dx: float, dy: float) -> tuple[float, float]:
     """Return the root (dx, dy) with what is left of g off the facet (cx, cy) taken along the line of sight.
 
@@ -188,7 +188,7 @@ def _along_sight(g: Point, cx: Point, cy: Point, bend: Point, dx: float, dy: flo
     return dx, dy
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _nearest_owned(owner: np.ndarray, px: float, py: float, o: int) -> tuple[int, int]:
     """Find the pixel of owner ``o`` nearest to (px, py), at most 1.5 px away on either axis, else (-1, -1)."""
     x, y = int(np.rint(px)), int(np.rint(py))
@@ -203,7 +203,7 @@ def _nearest_owned(owner: np.ndarray, px: float, py: float, o: int) -> tuple[int
     return found
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _settle(
     owner: np.ndarray, address: np.ndarray, scale: np.ndarray, x: int, y: int, q: Point, dx: float, dy: float
 ) -> tuple[bool, float, float]:
@@ -236,7 +236,7 @@ def _settle(
     return result
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _walk(
     owner: np.ndarray, address: np.ndarray, scale: np.ndarray, slopes: np.ndarray,
     o: int, q: Point, px: float, py: float,
@@ -261,7 +261,7 @@ def _walk(
     return False, 0.0, 0.0
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _beside(flow: np.ndarray, owner: np.ndarray, x: int, y: int, turn: int, k: int) -> tuple[bool, float, float]:
     """Say where pixel (x, y) would be if it moved like the ``k``-th of its neighbours that a sweep passed before it."""
     u, v = x + turn * (k - 1 if k < 2 else 1), y - turn * min(k, 1)
@@ -270,7 +270,7 @@ def _beside(flow: np.ndarray, owner: np.ndarray, x: int, y: int, turn: int, k: i
     return not np.isnan(flow[v, u, 0]), x + np.float64(flow[v, u, 0]), y + np.float64(flow[v, u, 1])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def pull(
     owner_i: np.ndarray, address_i: np.ndarray, wanted: np.ndarray,
     owner: np.ndarray, address: np.ndarray, scale: np.ndarray, slopes: np.ndarray,
@@ -309,7 +309,7 @@ def pull(
     return flow
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _shows(
     owner: np.ndarray, address: np.ndarray, scale: np.ndarray, slopes: np.ndarray,
     u: int, v: int, o: int, q: Point, px: float, py: float, tolerance: float,
@@ -334,7 +334,7 @@ def _shows(
     return _square(left) <= limit * (xx + yy) / 2 and off * longest <= min(limit, 1.0) * area
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def agree(
     flow: np.ndarray, owner_i: np.ndarray, address_i: np.ndarray,
     owner: np.ndarray, address: np.ndarray, scale: np.ndarray, slopes: np.ndarray, tolerance: float,

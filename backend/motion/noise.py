@@ -137,7 +137,7 @@ def assign(key: np.ndarray, cell: np.ndarray) -> Surfels:
     return Surfels(key[kept], cell[kept], share[kept], np.where(split, rank, 0)[kept])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _mix(a: np.uint64, b: np.uint64) -> np.uint64:
     """Hash two 64-bit numbers into one (Steele et al., SplitMix, OOPSLA 2014)."""
     z = a + np.uint64(0x9E3779B97F4A7C15) * (b + np.uint64(1))
@@ -146,7 +146,7 @@ def _mix(a: np.uint64, b: np.uint64) -> np.uint64:
     return z ^ (z >> np.uint64(31))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _normal(counter: np.uint64) -> float:
     """Return the standard normal that belongs to ``counter`` (Box and Muller 1958)."""
     a, b = _mix(counter, np.uint64(1)), _mix(counter, np.uint64(2))
@@ -154,7 +154,7 @@ def _normal(counter: np.uint64) -> float:
     return radius * np.cos(2.0 * np.pi * np.float64(b >> np.uint64(11)) * 2.0**-53)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _slope(owner: np.ndarray, page: np.ndarray, at: tuple[int, int], step: tuple[int, int], out: np.ndarray) -> None:
     """Write the change of ``page`` ``(H, W, 4)`` from pixel to pixel along ``step``, within one surface, to ``out``."""
     (y, x), (dy, dx) = at, step
@@ -171,7 +171,7 @@ def _slope(owner: np.ndarray, page: np.ndarray, at: tuple[int, int], step: tuple
             out[k] = after + before
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _samples_along(here: np.ndarray, slope: np.ndarray, spacing: np.ndarray) -> int:
     """Return how many samples a pixel needs along one side, so that hardly a surfel falls between two of them."""
     length = 0.0
@@ -181,7 +181,7 @@ def _samples_along(here: np.ndarray, slope: np.ndarray, spacing: np.ndarray) -> 
     return int(min(max(np.ceil(1.5 * np.sqrt(length)), 1.0), MOST_SAMPLES))
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _surfel_key(owner: int, address: np.ndarray, spacing: np.ndarray) -> np.uint64:
     """Name the surfel of ``owner`` that holds ``address`` ``(3,)``."""
     key = np.uint64(owner)
@@ -190,7 +190,7 @@ def _surfel_key(owner: int, address: np.ndarray, spacing: np.ndarray) -> np.uint
     return key
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def sample(
     owner: np.ndarray, address: np.ndarray, scale: np.ndarray, lattice: np.ndarray, factor: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -242,7 +242,7 @@ def gather(surfels: Surfels, channels: int, cells: int, salt: np.uint64) -> np.n
     return (total / np.sqrt(np.where(weight > 0, weight, np.nan))).astype(np.float32)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _add_up(
     key: np.ndarray, cell: np.ndarray, share: np.ndarray, rank: np.ndarray, salt: np.uint64, total: np.ndarray
 ) -> None:  # fmt: skip
@@ -270,7 +270,7 @@ def _add_up(
             start = end
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def fill_fresh(noise: np.ndarray, salt: np.uint64) -> None:
     """Write noise of its own into every NaN of ``noise`` ``(channels, cells)``."""
     for channel in range(noise.shape[0]):

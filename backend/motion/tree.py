@@ -9,7 +9,7 @@ LEAF = 8  # points searched one by one
 DEPTH = 64  # more than log2 of any number of points
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def grow(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Order ``points`` ``(N, D)`` as a tree.
 
@@ -38,7 +38,7 @@ def grow(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return order, axes
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def nearest(tree: np.ndarray, axes: np.ndarray, query: np.ndarray) -> int:
     """Return the row of ``tree`` (``points[order]``) nearest to ``query`` ``(D,)``; -1 if the tree is empty."""
     stack = np.empty((DEPTH, 2), np.int64)
