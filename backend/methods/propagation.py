@@ -28,7 +28,6 @@ from .surfaces import MIXED, Surfaces
 
 PATCH = 5  # px, side of the patches of which what no key shows is made, and over which errors are averaged
 BAND = 0.01  # of the width: how far strokes stray over outlines
-CRISP = 1.15  # times the fine detail of the keys at outlines: softer, and edges of the geometry are lost
 FADE = 0.016  # of the width: over which a key fades out towards the border of what it shows
 FLOOR = 0.02  # error, of values in [0, 1], below which the nearer key is the better one
 UNSEEN = 1.0  # error of a surface that a key does not show
@@ -85,7 +84,7 @@ class Propagation:
         return np.where(self.sees(key, frame), difference, np.float32(UNSEEN))
 
     def outline_detail(self, key: int) -> float:
-        """Return how much fine detail a key has at outlines: what is cut out along them has more than a painting."""
+        """Return how much fine detail frames around a key may have at outlines."""
         return self.surfaces.outline_detail(self.keys[key], key)
 
     def carried(self, x: np.ndarray, frame: int, other: int) -> np.ndarray:
@@ -114,7 +113,7 @@ class Interval:
         if frame in self._completed:
             return self._completed[frame]
         detail = np.interp(frame, self._ends, [self._run.outline_detail(end) for end in self._ends])
-        return self._run.surfaces.outlined(self._joined(frame), frame, CRISP * float(detail))
+        return self._run.surfaces.outlined(self._joined(frame), frame, float(detail))
 
     def _joined(self, frame: int) -> np.ndarray:
         """Return ``frame`` as its ends and what fills their gaps make it, outlines still jagged."""

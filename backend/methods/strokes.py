@@ -32,8 +32,8 @@ BLIND = 8  # frames over which tone is steadied where no source tells flicker fr
 SUDDEN = 0.2  # change of tone from one frame to the next, as a logarithm, from which it is light and not flicker
 KNOWN = 0.3  # share of a region that must show in both of two frames, or their tones are compared with less weight
 STRETCH = 0.35, 0.6  # a surface that was seen this much smaller is taken from elsewhere, or in part
+RELIT = 0.5  # change of light, as a logarithm, at which strokes count e times less: in other light paint is other paint
 DISAGREEMENT = 0.08  # difference of light and shade at which a frame counts e times less
-CRISP = 1.3  # times the fine detail of paint at outlines: softer, and edges of the geometry are lost
 LEVELS = 3  # of frames that surfaces are gathered from, each between those before
 ENOUGH = 0.01  # of a frame, that may be left to the frame itself without asking others
 DETAIL = 4.0  # px, across which strokes are told from what they cover
@@ -92,7 +92,7 @@ class Strokes:
         self._shifts = dict(zip(self._frames, shifts, strict=True))
         surfaces = self._sights.surfaces
         details = [surfaces.outline_detail(self._steady.get(k), k) for k in self._references]
-        self._outline_detail = CRISP * float(np.mean(details))
+        self._outline_detail = float(np.mean(details))
         if self._source:
             images = [(self._steady.get(k), self._source(k)) for k in self._references]
             self._contrast = float(np.mean([contrast_ratio(*pair, self._pixels(SHADE)) for pair in images]))
@@ -165,8 +165,8 @@ class Strokes:
 class Sight:
     """How a frame sees another, whatever is painted on it: ``(H, W)`` float32 each.
 
-    ``weight`` how far what it shows is seen there, and well; ``scale`` how much smaller it is here; ``light`` how much
-    lighter, as a logarithm, where the source tells.
+    ``weight`` how far what it shows is seen there, well and in about the same light; ``scale`` how much smaller it is
+    here; ``light`` how much lighter, as a logarithm, where the source tells.
     """
 
     weight: np.ndarray
@@ -194,7 +194,8 @@ class Sights(Cache[tuple[int, int], Sight]):
         if self.source is None:
             return Sight(weight, scale, None)
         now, then = self.source(frame), warp(self.source(other), flow)
-        return Sight(weight, scale, light_change(now, then, weight, max(SHADE * width, 1.5)).astype(np.float32))
+        light = light_change(now, then, weight, max(SHADE * width, 1.5)).astype(np.float32)
+        return Sight(weight * np.exp(-((light / RELIT) ** 2)), scale, light)
 
 
 def references(frames: Sequence[int], window: int, level: int) -> tuple[int, ...]:

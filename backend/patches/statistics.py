@@ -10,6 +10,7 @@ import numpy as np
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # Rec. 709, on sRGB values: a measure, not a colour
 MAX_GAIN = 2.0
 FINE = 1.5  # px: the deviation of the Gaussian that takes fine detail away
+SOFT = 0.7  # px: the deviation of the blur that is mixed in to have less of it: a wider one would blunt edges
 BLACK = np.float32(0.02)  # keeps the light of black pixels finite
 MAX_LIGHT = np.float32(1.1)  # the most by which light may change, as a natural logarithm: threefold
 NOISE = np.float32(0.05)  # and the least
@@ -83,7 +84,7 @@ def softened(image: np.ndarray, where: np.ndarray, wanted: float) -> np.ndarray:
     function of it, is met; where all of it does not suffice, all of it.
     """
     weight = cv2.GaussianBlur(where.astype(np.float32), (0, 0), 1.0)
-    change = weight[..., None] * (cv2.GaussianBlur(image, (0, 0), 1.0) - image)
+    change = weight[..., None] * (cv2.GaussianBlur(image, (0, 0), SOFT) - image)
     now, shift = _fine(image)[where], _fine(change)[where]
     excess = np.square(now).mean() - wanted**2 if where.any() else 0.0
     curvature = np.square(shift).mean() if where.any() else 0.0
