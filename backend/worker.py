@@ -53,7 +53,9 @@ def run_job(folder: Path, emit: Emit, cancelled: Callable[[], bool]) -> State:
     return _attempt(folder, emit, run, note_failure)
 
 
-def answer(question: messages.Measure | messages.SuggestKeys, emit: Emit, cancelled: Callable[[], bool]) -> State:
+def answer(
+    question: messages.Measure | messages.SuggestKeys | messages.ContactSheet, emit: Emit, cancelled: Callable[[], bool]
+) -> State:
     """Find out what is asked about a job and leave it in its folder; return how that ended.
 
     The job's own state stays as it is. ``cancelled`` is asked at the end of every step.
@@ -69,6 +71,9 @@ def answer(question: messages.Measure | messages.SuggestKeys, emit: Emit, cancel
             if isinstance(question, messages.Measure):
                 against = Path(question.against) if question.against else None
                 importlib.import_module(".measure.report", __package__).measure(job.folder, against, tell)
+            elif isinstance(question, messages.ContactSheet):
+                sheets = importlib.import_module(".measure.contact_sheet", __package__)
+                sheets.contact_sheet(job.folder, Path(question.path))
             else:
                 importlib.import_module(".measure.coverage", __package__).suggest_keys(job.folder, question.most, tell)
         except _CancelledError:

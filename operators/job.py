@@ -22,7 +22,7 @@ from .capture import Capture, capture_scene, capture_strip
 from .versions import Strip, all_strips
 
 ACTIVE = ("capturing", "ready", "running")
-Question = messages.Measure | messages.SuggestKeys | messages.Retouch
+Question = messages.Measure | messages.SuggestKeys | messages.ContactSheet | messages.Retouch
 
 
 class Clock:
@@ -229,6 +229,16 @@ class Job:
         if not self.captured:
             raise UserError(f"The shot of {self.name} is not whole yet. Resume it first.")
         self._keeper.ask(self, messages.SuggestKeys(str(self.folder), most))
+        return self
+
+    def contact_sheet(self, path: Path) -> Job:
+        """Lay some finished frames, each below its source, out on one picture, the PNG ``path``; return the job.
+
+        UserError when no frame is finished.
+        """
+        if not self.finished:
+            raise UserError(f"{self.name} has no finished frame yet. Resume it first.")
+        self._keeper.ask(self, messages.ContactSheet(str(self.folder), str(path)))
         return self
 
     def retouch(self, frame: int, after: Path) -> Job:

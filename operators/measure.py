@@ -1,11 +1,15 @@
-"""Operators: measure a finished job, show where it changes, and find out which frames to paint."""
+"""Operators: measure a finished job, show where it changes, lay it out, and find out which frames to paint."""
+
+from pathlib import Path
 
 import bpy
-from bpy.props import IntProperty
+from bpy.props import IntProperty, StringProperty
+from bpy_extras.io_utils import ExportHelper
 
 from . import session
 from .job import Job
 from .jobs import ChangesStrips, OfOneJob, find_job
+from .reporting import attempt
 from .stylize import StartsJobs
 
 
@@ -69,4 +73,32 @@ class TEMPERA_OT_suggest_keys(OfOneJob, StartsJobs, bpy.types.Operator):
         return [find_job(context, self.folder).suggest_keys(self.most)]
 
 
-classes = (TEMPERA_OT_measure, TEMPERA_OT_show_heat_map, TEMPERA_OT_suggest_keys)
+class TEMPERA_OT_contact_sheet(OfOneJob, ExportHelper, bpy.types.Operator):
+    """Write a contact sheet of the job."""
+
+    bl_idname = "tempera.contact_sheet"
+    bl_label = "Contact Sheet"
+    bl_description = "Lay some of this job's frames, each below its source, out on one picture, to show around"
+
+    filename_ext = ".png"
+    filter_glob: StringProperty(default="*.png", options={"HIDDEN"})
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Ask for the file."""
+
+        def name_it() -> None:
+            job = find_job(context, self.folder)
+            self.filepath = str(job.folder.parent / f"{job.name}.png")
+
+        if attempt(self, name_it) == {"CANCELLED"}:
+            return {"CANCELLED"}
+        return super().invoke(context, event)
+
+    def act(self, _context: bpy.types.Context, job: Job) -> None:
+        """Ask the worker."""
+        job.contact_sheet(Path(bpy.path.abspath(self.filepath)))
+        if bpy.app.background:
+            job.wait()
+
+
+classes = (TEMPERA_OT_measure, TEMPERA_OT_show_heat_map, TEMPERA_OT_suggest_keys, TEMPERA_OT_contact_sheet)

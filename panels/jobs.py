@@ -53,6 +53,7 @@ class TEMPERA_MT_job(bpy.types.Menu):
         layout.operator("tempera.show_result", icon="SEQUENCE").folder = folder
         layout.operator("tempera.measure", icon="DRIVER_DISTANCE").folder = folder
         layout.operator("tempera.show_heat_map", icon="HEART").folder = folder
+        layout.operator("tempera.contact_sheet", icon="IMGDISPLAY").folder = folder
         layout.operator("tempera.suggest_keys", icon="KEYFRAME").folder = folder
         layout.separator()
         layout.operator("tempera.reveal_job", icon="FILE_FOLDER").folder = folder

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, get_args, get_type_hints
 
-PROTOCOL = 3
+PROTOCOL = 4
 MAX_LINE = 1 << 20  # bytes; the longest message is an error text
 
 
@@ -43,6 +43,14 @@ class SuggestKeys:
 
 
 @dataclass(frozen=True)
+class ContactSheet:
+    """Request: lay finished frames of this job, each below its source, out on one picture, the PNG ``path``."""
+
+    job: str
+    path: str
+
+
+@dataclass(frozen=True)
 class Retouch:
     """Request: carry what was painted over finished frames of this job to all that show it; others stay as they are."""
 
@@ -54,7 +62,7 @@ class Preview:
     """Request: paint the frames that this job's source lists as "preview" from the captured shot in ``shot``.
 
     The job holds settings and key frames. It gets ``source.png``, ``preview.png``, which changes while the frames form
-    (each event :class:`Picture`), and the finished frames, the same as a run's wherever a frame depends on no other.
+    (each event :class:`Picture`), and the finished frames: those of a run where the method joins no frames.
     """
 
     job: str
@@ -128,7 +136,7 @@ class Ended:
     message: str
 
 
-Work = Run | Measure | SuggestKeys | Retouch | Preview
+Work = Run | Measure | SuggestKeys | ContactSheet | Retouch | Preview
 Message = Work | Cancel | Hello | Heartbeat | Started | Progress | Frame | Picture | Ended
 _KINDS = {kind.__name__.lower(): kind for kind in get_args(Message)}
 

@@ -197,7 +197,7 @@ def test_what_is_missing_is_said_by_poll() -> None:
     "name",
     [
         "cancel", "resume", "restyle", "rerun", "copy_settings", "show_result", "remove_job", "measure",
-        "show_heat_map", "suggest_keys",
+        "show_heat_map", "suggest_keys", "contact_sheet",
     ],
 )
 def test_without_a_job_there_is_nothing_to_do(name: str) -> None:

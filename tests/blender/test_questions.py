@@ -113,6 +113,19 @@ def test_keys_are_suggested_and_known_again_after_a_new_start(
     assert session(extension).add(job.files, scene).suggestion == job.suggestion
 
 
+def test_a_contact_sheet_is_written(scene: bpy.types.Scene, extension: str, tmp_path: Path) -> None:
+    job, target = finished_job(extension, tmp_path / "job", scene), tmp_path / "sheet.png"
+    assert bpy.ops.tempera.contact_sheet(filepath=str(target)) == {"FINISHED"}
+    shown = read_png(target)
+    first = read_png(job.files.frame_path(FRAMES[0]))
+    height, width = first.shape[:2]
+    assert shown.shape[:2] == (4 * (height + 4) + 4, 3 * (width + 4) + 4)
+    assert np.array_equal(shown[height + 8 : 2 * height + 8, 4 : 4 + width], first)  # below its source
+    assert job.state == "done"
+    with pytest.raises(RuntimeError, match="cannot be written"):
+        bpy.ops.tempera.contact_sheet(filepath=str(tmp_path / "nowhere" / "sheet.png"))
+
+
 def test_a_run_that_begins_anew_is_measured_no_more(scene: bpy.types.Scene, extension: str, tmp_path: Path) -> None:
     job = finished_job(extension, tmp_path / "job", scene)
     job.measure().wait()
