@@ -213,9 +213,8 @@ def _paint(job: Job, shot: Shot, model: Any, emit: Emit, cancelled: Callable[[],
         if isinstance(step, FrameDone):
             if job.settings.exr:
                 write_exr(job.exr_path(step.frame), step.image, shot.alpha(step.frame))
-            path = job.frame_path(step.frame)
-            write_file(path, encode_png(step.image, shot.alpha(step.frame)))
-            emit(messages.Frame(str(job.folder), step.frame, str(path)))
+            job.finish(step.frame, encode_png(step.image, shot.alpha(step.frame)))
+            emit(messages.Frame(str(job.folder), step.frame, str(job.frame_path(step.frame))))
         else:
             emit(messages.Progress(str(job.folder), step.done, step.total, step.note))
         if cancelled():

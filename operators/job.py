@@ -108,6 +108,7 @@ class Job:
         self._clock = Clock()
         self._shot_frames: tuple[int, ...] = ()
         self._finished: set[int] = set()
+        self._outdated: set[int] = set()  # of an earlier run, shown until they are made again
         self._fresh: set[int] = set()  # finished, and not yet shown
         self._placed = True  # whether the strip was made: one that is gone since then was taken away on purpose
         self._warning = ""
@@ -322,7 +323,7 @@ class Job:
             self._captured = 1.0
         finished = set(self.files.finished())
         self._fresh |= finished
-        self._finished = finished
+        self._finished, self._outdated = finished, set(self.files.outdated())
         self._made = len(finished) / max(len(self._shot_frames), 1)
         self._take_answers()
         self.stale = True
@@ -428,13 +429,14 @@ class Job:
         """Bring the strip up to date; one that the artist took away stays away."""
         self.stale = False
         scene, fresh, self._fresh = self.scene, self._fresh, set()
+        there = self._finished | self._outdated
         if scene is None or not self._shot_frames:
             return
         try:
-            if timeline.update(scene, self.files, self._shot_frames, self._finished, fresh):
+            if timeline.update(scene, self.files, self._shot_frames, there, fresh):
                 self._placed, self._warning = True, ""
             elif not self._placed:
-                placed = timeline.place(scene, self.files, self._shot_frames, self._finished)
+                placed = timeline.place(scene, self.files, self._shot_frames, there)
                 self._placed, self._warning = placed is not None, ""
         except UserError as error:
             self._placed = True  # the run goes on without a strip; asking again each time would not help

@@ -8,9 +8,11 @@
       shot/               the captured shot; shot/shot.json is written last
       keys/000012.png     the artist's key frames
       frames/000012.png   finished frames
+      outdated/000012.png empty: that frame is of an earlier run, and is shown until it is made again
       exr/000012.exr      the same as OpenEXR, where that was asked for
       retouch/001-000012-after.png    what was painted over a finished frame, in order; -before.png is what was there
       untouched/000012.png            finished frames as they were before paint was carried to them
+      painted/001/...     what was painted over frames of an earlier run
       report.json         what was used and what it took
       measure.json        how consistent the finished frames are, where that was measured
       heatmap/000012.png  where they change that should not
@@ -32,7 +34,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,7 @@ _FRAME_NAME = re.compile(r"(-\d{5,}|\d{6,})\.png")
 _PARTS = (
     "job.json", "state.json", "report.json", "measure.json", "memory.json", "keys.json", "log.txt", "worker.log",
     "lock", "shot", "keys", "frames", "exr", "heatmap", "retouch", "untouched", "source.png", "preview.png",
+    "outdated", "painted",
 )  # fmt: skip
 
 
@@ -113,8 +116,9 @@ class Job:
         write_json(self.folder / "job.json", plain)
 
     def change(self, run: Settings, keys: Mapping[int, Path]) -> None:
-        """Take other settings and key frames for the next run; finished frames are dropped, since they no longer fit.
+        """Take other settings and key frames for the next run; each frame stays until it is made again.
 
+        What was painted over frames is put aside: it is of pictures that will be no more.
         UserError, with everything as it was, when another process runs the job or a key cannot be read.
         """
         with self.locked():
@@ -124,13 +128,15 @@ class Job:
             with _artist_errors(self.folder):
                 for frame in set(self.key_frames()) - set(pictures):
                     self.key_path(frame).unlink()
-                for frame in self.finished():
-                    self.frame_path(frame).unlink()
                 self.measure_path.unlink(missing_ok=True)
                 self.memory_path.unlink(missing_ok=True)
-                for folder in (self.retouch_folder, self.untouched_folder):
-                    if folder.is_dir():
-                        shutil.rmtree(folder)
+                if self.retouch_folder.is_dir():
+                    aside = self.folder / "painted"
+                    aside.mkdir(exist_ok=True)
+                    self.retouch_folder.rename(aside / f"{len(list(aside.iterdir())) + 1:03d}")
+                if self.untouched_folder.is_dir():
+                    shutil.rmtree(self.untouched_folder)
+            self.outdate(self.finished())
             self.settings = run
             self._write_spec()
             self.write_state(State("ready"))
@@ -149,6 +155,11 @@ class Job:
     def frames_folder(self) -> Path:
         """Where finished frames lie."""
         return self.folder / "frames"
+
+    @property
+    def outdated_folder(self) -> Path:
+        """Where is noted, by empty files named as they are, which frames are of an earlier run."""
+        return self.folder / "outdated"
 
     @property
     def retouch_folder(self) -> Path:
@@ -214,7 +225,25 @@ class Job:
 
     def finished(self) -> list[int]:
         """Return the frames that are finished, ascending."""
-        return _numbered(self.frames_folder)
+        return sorted({*_numbered(self.frames_folder)} - {*_numbered(self.outdated_folder)})
+
+    def outdated(self) -> list[int]:
+        """Return the frames that are there still from an earlier run, ascending."""
+        return sorted({*_numbered(self.frames_folder)} & {*_numbered(self.outdated_folder)})
+
+    def outdate(self, frames: Iterable[int]) -> None:
+        """Let ``frames`` count as not finished, while their pictures stay until they are made again."""
+        with _artist_errors(self.outdated_folder):
+            self.outdated_folder.mkdir(exist_ok=True)
+            for frame in frames:
+                (self.outdated_folder / self.frame_path(frame).name).touch()
+
+    def finish(self, frame: int, picture: bytes) -> None:
+        """Write the PNG ``picture`` as ``frame``, which counts as finished from now on."""
+        path = self.frame_path(frame)
+        write_file(path, picture)
+        with _artist_errors(path):
+            (self.outdated_folder / path.name).unlink(missing_ok=True)
 
     def key_frames(self) -> list[int]:
         """Return the frames that have a key, ascending."""

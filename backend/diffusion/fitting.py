@@ -41,7 +41,7 @@ def fit(job: Job, size: tuple[int, int], run: Callable[[Model], State]) -> State
 
 
 def _smaller(job: Job, plan: MemoryPlan, size: tuple[int, int]) -> MemoryPlan:
-    """Return the next smaller plan, kept in the job's folder, without the frames that it would make otherwise."""
+    """Return the next smaller plan, kept in the job's folder; frames that it would make otherwise are outdated."""
     smaller = plan.smaller(size)
     if smaller is None:
         raise UserError(
@@ -49,8 +49,7 @@ def _smaller(job: Job, plan: MemoryPlan, size: tuple[int, int]) -> MemoryPlan:
             "uses it, make the frames smaller, or choose a smaller model."
         )
     if not smaller.same_pictures(plan, size):
-        for frame in job.finished():
-            job.frame_path(frame).unlink()
+        job.outdate(job.finished())
     write_json(job.memory_path, dataclasses.asdict(smaller))
     return smaller
 

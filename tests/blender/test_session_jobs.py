@@ -46,6 +46,29 @@ def test_frames_reach_the_sequencer_while_the_rest_runs(extension: str, tmp_path
         assert np.array_equal(seen, read_png(job.files.frame_path(frame)))
 
 
+def test_run_again_shows_every_old_frame_until_it_is_made_anew(
+    extension: str, tmp_path: Path, module: Any
+) -> None:
+    scene = build_scene()
+    job = new_job(extension, tmp_path / "job", scene).resume()
+    assert job.wait()
+    before = contents(job)
+    swapped = dict(zip(painted_keys(), reversed(painted_keys().values()), strict=True))
+    module("operators.stylize").restyle(job, job.files.settings, swapped)
+    drive(job, some_frames(job))
+    made = {path.name for path in job.frames}
+    assert [element.filename for element in job.strip.elements] == sorted(before)
+    assert {path.name: path.read_bytes() for path in job.files.frames_folder.iterdir() if path.name not in made} == {
+        name: content for name, content in before.items() if name not in made
+    }
+    job.cancel()
+    assert job.wait() and job.progress < 1 and job.resume().wait()
+    assert sorted(contents(job)) == sorted(before) and contents(job) != before
+    assert not any(job.files.outdated_folder.iterdir())
+    for frame in FRAMES:
+        assert np.array_equal(rendered(scene, frame, tmp_path), read_png(job.files.frame_path(frame)))
+
+
 def test_a_killed_worker_is_told_and_a_new_one_goes_on(extension: str, tmp_path: Path) -> None:
     expected = unbroken(extension)
     job = new_job(extension, tmp_path / "job", build_scene()).resume()

@@ -38,14 +38,36 @@ def test_frames_are_known_by_their_whole_files(tmp_path: Path) -> None:
         assert not list(job.frames_folder.glob("*.tmp"))
 
 
-def test_other_settings_drop_the_frames_that_no_longer_fit(tmp_path: Path) -> None:
+def test_under_other_settings_frames_stay_until_they_are_made_again(tmp_path: Path) -> None:
     job = Job.create(tmp_path / "job", "job", from_keywords("exemplar"))
-    write_file(job.frame_path(1), b"png")
+    for frame in (1, 2):
+        job.finish(frame, b"png")
     for frame in (1, 4):
         write_file(job.key_path(frame), b"old")
     job.change(from_keywords("exemplar", seed=9), {4: job.key_path(1), 7: job.key_path(4)})
     assert job.finished() == [] and Job.open(job.folder).settings.seed == 9
     assert job.key_frames() == [4, 7] and job.state == State("ready")
+    assert job.outdated() == [1, 2] and job.frame_path(2).read_bytes() == b"png"
+    job.finish(2, b"new")
+    assert (job.finished(), job.outdated()) == ([2], [1]) and job.frame_path(2).read_bytes() == b"new"
+    job.change(from_keywords("exemplar"), {})
+    assert (job.finished(), job.outdated()) == ([], [1, 2])
+
+
+def test_what_was_painted_over_frames_is_never_deleted(tmp_path: Path) -> None:
+    job = Job.create(tmp_path / "job", "job", from_keywords("exemplar"))
+    job.finish(1, b"made")
+    painted = tmp_path / "painted.png"
+    for number in (1, 2):
+        write_file(painted, b"paint %d" % number)
+        job.add_retouch(1, painted)
+        job.change(from_keywords("exemplar", seed=number), {})
+        assert job.retouches() == []
+        job.finish(1, b"made")
+    kept = sorted((job.folder / "painted").rglob("*-after.png"))
+    assert [path.read_bytes() for path in kept] == [b"paint 1", b"paint 2"]
+    job.remove()
+    assert not job.folder.exists()
 
 
 def test_a_change_that_cannot_be_made_changes_nothing(tmp_path: Path) -> None:
