@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,36 +49,55 @@ class Progress:
 
 
 class Capture:
-    """A capture that runs in a child Blender. Plain Python: it outlives undo and the loading of another file."""
+    """A capture of a file that is copied already: at the first poll a child Blender begins with it.
 
-    def __init__(self, folder: Path, scratch: Path, command: Sequence[str]) -> None:
+    Plain Python: it outlives undo and the loading of another file. Beside the copy in ``scratch`` the physics ``cache``
+    of the original is laid meanwhile, copied where it is ``unbaked``.
+    """
+
+    def __init__(self, folder: Path, scratch: Path, command: Sequence[str], cache: Path, unbaked: bool) -> None:
         self.folder = folder
-        self._scratch = scratch
-        self._log = folder.parent / "log.txt"
-        with self._log.open("ab") as log:
-            self._log_start = log.tell()
-            self._process = subprocess.Popen(
-                command,  # the environment, too, stays this Blender's: the child is the same Blender
-                env=os.environ | {"TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)},
-                stdin=subprocess.PIPE,  # closes when this Blender ends, however it ends
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=os.name != "nt",
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            )
+        self._scratch, self._command = scratch, command
+        self._log, self._log_start = folder.parent / "log.txt", 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lender = ThreadPoolExecutor(1)
+        self._lent = self._lender.submit(lend_cache, cache, scratch, unbaked)
         self._progress = Progress()
         self._error = ""
 
     def poll(self) -> Progress:
         """Return how far it is, without waiting. Raises UserError where the capture failed or was cancelled."""
         if not self._error and not self._progress.finished:
-            code = self._process.poll()
-            reason = self._read_report()
-            if code is not None:
-                self._end(code, reason)
+            if self._process is not None:
+                code = self._process.poll()
+                reason = self._read_report()
+                if code is not None:
+                    self._end(code, reason)
+            elif self._lent.done():
+                self._launch()
         if self._error:
             raise UserError(self._error)
         return self._progress
+
+    def _launch(self) -> None:
+        """Start the child."""
+        scratch = str(self._scratch)
+        try:
+            self._lent.result()
+            with self._log.open("ab") as log:
+                self._log_start = log.tell()
+                self._process = subprocess.Popen(
+                    self._command,  # the environment, too, stays this Blender's: the child is the same Blender
+                    env=os.environ | {"TMPDIR": scratch, "TEMP": scratch, "TMP": scratch},
+                    stdin=subprocess.PIPE,  # closes when this Blender ends, however it ends
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=os.name != "nt",
+                    creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                )
+        except OSError as error:
+            self._error = unprepared(error)
+            self._bury()
 
     def wait(self) -> Path:
         """Wait for the end and return the shot's folder. Raises UserError as ``poll`` does; interrupted, it cancels."""
@@ -85,14 +105,15 @@ class Capture:
             while not self.poll().finished:
                 time.sleep(0.05)
         finally:
-            if self._process.poll() is None:
+            if not self._progress.finished and not self._error:
                 self.cancel()
         return self.folder
 
     def cancel(self) -> None:
         """End the child and all it started, at once. Whole frames stay, and a later capture goes on from them."""
-        if self._process.poll() is None:
+        if not self._progress.finished and not self._error:
             self._error = "The capture was cancelled. Start it again to go on; whole frames are kept."
+        if self._process is not None and self._process.poll() is None:
             with suppress(ProcessLookupError, PermissionError):
                 if os.name == "nt":
                     subprocess.run(["taskkill", "/T", "/F", "/PID", str(self._process.pid)], check=False)
@@ -130,7 +151,8 @@ class Capture:
         return f"Blender stopped while it rendered the shot (exit code {code}): {last}. The whole log is {self._log}."
 
     def _bury(self) -> None:
-        if self._process.stdin:
+        self._lender.shutdown(wait=False)
+        if self._process is not None and self._process.stdin:
             self._process.stdin.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -247,13 +269,19 @@ def start(folder: Path, request: dict[str, Any]) -> Capture:
             asked |= {"shot": str(shot), "scratch": str(scratch), "report": str(scratch / "report.json")}
             asked |= {"blend": str(blend)}
             (scratch / "request.json").write_text(json.dumps(asked), encoding="utf-8")
-            return Capture(shot, scratch, child_command(blend, scratch / "request.json", asked["trusted"]))
+            command = child_command(blend, scratch / "request.json", asked["trusted"])
+            unbaked = any(simulation_starts(scene) for scene in bpy.data.scenes)
+            return Capture(shot, scratch, command, Path(asked["cache"]), unbaked)
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
             raise
     except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"The capture cannot be prepared ({reason}). Make room on the disk, then try again.") from error
+        raise UserError(unprepared(error)) from error
+
+
+def unprepared(error: OSError) -> str:
+    """Return the sentence on what kept a capture from beginning."""
+    return f"The capture cannot be prepared ({error.strerror or error}). Make room on the disk, then try again."
 
 
 def keep_copy(shot: Path, scratch: Path, request: dict[str, Any]) -> dict[str, Any]:
@@ -266,15 +294,13 @@ def keep_copy(shot: Path, scratch: Path, request: dict[str, Any]) -> dict[str, A
     if kept.is_file() and note.is_file():
         asked = json.loads(note.read_text(encoding="utf-8"))
         if all(asked.get(name) == value for name, value in request.items()):
-            lend_cache(Path(asked["cache"]), scratch)
             shutil.copyfile(kept, scratch / asked["name"])
             return asked
     for stale in (*(shot / "beauty").iterdir(), *(shot / "data").iterdir()):
         if stale.is_file():
             stale.unlink()
     copy = save_copy(scratch)
-    cache = Path(bpy.data.filepath or copy.name).absolute().with_name(f"blendcache_{copy.stem}")
-    lend_cache(cache, scratch)
+    cache = Path(bpy.data.filepath or copy).absolute().with_name(f"blendcache_{copy.stem}")
     asked = {
         **request,
         "name": copy.name,
@@ -325,11 +351,11 @@ def save_copy(scratch: Path) -> Path:
     return copy
 
 
-def lend_cache(cache: Path, scratch: Path) -> None:
-    """Let the copy find the original's physics caches; Blender would write into those that are not baked."""
-    if not bpy.data.filepath or not cache.is_dir():
+def lend_cache(cache: Path, scratch: Path, unbaked: bool) -> None:
+    """Let the copy in ``scratch`` find the original's physics caches; Blender would write into ``unbaked`` ones."""
+    if not cache.is_dir():
         return
-    if not any(simulation_starts(scene) for scene in bpy.data.scenes):
+    if not unbaked:
         with suppress(OSError):  # Windows without developer mode makes no links
             (scratch / cache.name).symlink_to(cache, target_is_directory=True)
             return

@@ -264,13 +264,22 @@ class Job:
         return self.question or messages.Run(str(self.folder))
 
     def begin(self) -> None:
-        """Capture what is not captured, then wait for the worker.
+        """Capture what is not captured, as it is now, then wait for the worker.
 
-        UserError when the folder cannot be written, or another Blender works on the job.
+        UserError when it cannot be captured, the folder cannot be written, or another Blender works on the job.
         """
-        with self.files.locked():
+        self._hold.enter_context(self.files.locked())
+        try:
             self.take_stock()
-        self.enter("ready" if self.captured else "capturing")
+            if self.captured:
+                self._hold.close()
+            else:
+                self._capture = self._begin_capture()
+            self.enter("ready" if self.captured else "capturing")
+        except UserError as error:
+            self.drop_capture()
+            self.rest("failed", str(error))
+            raise
         self._clock.start(self.progress)
         self.settle(self.scene)
 
@@ -339,10 +348,9 @@ class Job:
         return bool(self._shot_frames)
 
     def go_on_capturing(self) -> None:
-        """Start or poll the capture; when it is whole, wait for the worker. UserError when it fails."""
+        """Poll the capture; when it is whole, wait for the worker. UserError when it fails."""
         if self._capture is None:
-            self._hold.enter_context(self.files.locked())
-            self._capture = self._begin_capture()
+            return
         at = self._capture.poll()
         self._captured = at.done / at.total if at.total else 0.0
         self.note = at.note

@@ -60,9 +60,16 @@ def stylize(
     files = JobFolder.create(folder.absolute(), folder.name, run, origin)
     for frame, path in keys.items():
         files.add_key(frame, path)
-    job = session.current().add(files, scene)
+    here = session.current()
+    job = here.add(files, scene)
+    try:
+        job.resume()
+    except UserError:
+        here.forget(job)
+        files.remove()
+        raise
     scene.tempera.last_job = str(files.folder)
-    return job.resume()
+    return job
 
 
 def origin_of(source: bpy.types.Scene | Strip) -> dict[str, Any]:

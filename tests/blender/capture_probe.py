@@ -14,7 +14,8 @@ import numpy as np
 from sequencer_kit import write_png
 
 SIZE = (128, 72)
-UNREADABLE = {"rna_type", "bl_rna", "depsgraph", "original", "preview", "uv_sculpt"}  # the last crashes 4.2
+# "uv_sculpt" crashes 4.2; "storage_type", of 5.2, is changed by reading an attribute.
+UNREADABLE = {"rna_type", "bl_rna", "depsgraph", "original", "preview", "uv_sculpt", "storage_type"}
 LAYOUT = {"screens", "window_managers", "workspaces"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import subprocess
 import sys
@@ -10,9 +11,10 @@ from types import ModuleType
 from typing import Any
 
 import bpy
+import numpy as np
 import pytest
 from capture_probe import SIZE
-from sequencer_kit import image_strip, small_scene
+from sequencer_kit import image_strip, read_png, small_scene
 from session_kit import FRAMES, build_scene, drive, new_job, painted_keys, session, some_frames
 
 
@@ -96,18 +98,33 @@ def test_a_scene_deleted_during_its_job_loses_no_frame(extension: str, tmp_path:
         bpy.ops.tempera.rerun(folder=str(job.folder))
 
 
+def test_each_job_is_of_the_scene_as_it_was_when_it_was_started(tempera: ModuleType, tmp_path: Path) -> None:
+    scene = build_scene((1, 3))
+    scene.name = "Shot"
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    start = functools.partial(tempera.stylize, scene, method="exemplar", keys={1: painted_keys()[1]})
+    first, second = start(), start()
+    scene.objects["Turning"].hide_render = True
+    third = start()
+    bpy.data.scenes.new("Other")
+    bpy.data.scenes.remove(scene)
+    assert all(job.wait() for job in (first, second, third))
+    beauty = [read_png(job.files.shot_folder / "beauty" / "000002.png") for job in (first, second, third)]
+    assert np.array_equal(beauty[0], beauty[1]) and not np.array_equal(beauty[1], beauty[2])
+    assert second.state == "done" and len(second.frames) == 3 and second.strip is None
+
+
 def test_a_scene_deleted_before_it_is_captured_is_told(tempera: ModuleType, tmp_path: Path) -> None:
     scene = build_scene((1, 3))
     scene.name = "Shot"
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
-    first = tempera.stylize(scene, method="exemplar", keys={1: painted_keys()[1]})
-    second = tempera.stylize(scene, method="exemplar", keys={1: painted_keys()[1]})
+    job = tempera.stylize(scene, method="exemplar", keys={1: painted_keys()[1]})
+    job.cancel()
     bpy.data.scenes.new("Other")
     bpy.data.scenes.remove(scene)
-    first.cancel()
-    with refused("Shot is not in this file. Open the file of Shot-002, then resume."):
-        second.wait()
-    assert second.state == "failed"
+    with refused("Shot is not in this file. Open the file of Shot-001, then resume."):
+        job.resume()
+    assert job.state == "failed" and "Open the file of Shot-001" in job.message
 
 
 @pytest.mark.parametrize("spoil", ["zero length", "missing"])
@@ -145,14 +162,15 @@ def test_a_source_strip_deleted_or_moved_during_its_job_changes_nothing(
         bpy.ops.tempera.rerun(folder=str(job.folder))
 
 
-def test_a_source_strip_deleted_before_its_turn_is_told(
+def test_a_source_strip_deleted_before_it_is_captured_is_told(
     tempera: ModuleType, footage: tuple[bpy.types.Scene, Any]
 ) -> None:
     scene, strip = footage
     job = tempera.stylize(strip, method="deflicker")
+    job.cancel()
     strips_of(scene.sequence_editor).remove(strip)
     with refused("The strip source is gone. Bring it back, then resume."):
-        job.wait()
+        job.resume()
     image_strip(scene, Path(bpy.data.filepath).parent / "again", range(1, 7), 1)
     assert job.resume().wait() and job.state == "done"
 
