@@ -383,6 +383,17 @@ def user_folder() -> Path:
     return Path(bpy.utils.extension_path_user(PACKAGE, create=True))
 
 
+def jobs_folder(place: str = "") -> Path:
+    """Return the folder that new jobs go to.
+
+    It is ``place``, else the one that the preferences name, else ``tempera`` beside the file, else, of a file that was
+    never saved, in the extension's own.
+    """
+    if chosen := place or preferences().jobs_folder:
+        return Path(_absolute(chosen))
+    return Path(bpy.data.filepath).parent / "tempera" if bpy.data.filepath else user_folder() / "jobs"
+
+
 def _look_again(preferences: "TEMPERA_preferences", _context: bpy.types.Context) -> None:
     worker_problem.cache_clear()
     worker_problem(preferences.worker_python)

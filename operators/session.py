@@ -18,7 +18,7 @@ from ..backend.bridge import messages
 from ..backend.bridge.client import Worker
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
-from ..properties import preferences, user_folder, worker_problem, worker_python
+from ..properties import jobs_folder, preferences, user_folder, worker_problem, worker_python
 from . import answers, timeline
 from .costs import Costs
 from .job import Job, Question, rendering
@@ -299,12 +299,15 @@ def _timer() -> float | None:
 
 @persistent
 def _after_load(_path: str) -> None:
-    """Find out which jobs belong to the file that was opened, and know those that its scenes and strips name."""
+    """Find out which jobs belong to the file that was opened, and know those that came from it or are named in it."""
     worker_problem.cache_clear()
     worker_problem(preferences().worker_python)
     _session.drop_preview()
     for job in _session.jobs:
         job.settle(job.scene_after_load())
+    for files in _jobs_of_this_file():
+        if not _session.find(files.folder):
+            _session.add(files, bpy.data.scenes[files.source["scene"]])
     for scene in bpy.data.scenes:
         named = [*timeline.folders(scene), scene.tempera.last_job]  # the last one is drawn first
         for folder in (Path(bpy.path.abspath(name)) for name in named if name):
@@ -312,6 +315,34 @@ def _after_load(_path: str) -> None:
                 with contextlib.suppress(UserError):  # a job that is gone or cannot be read is none
                     _session.add(JobFolder.open(folder), scene)
     _session.wake()
+
+
+def _look_around() -> None:
+    """Know the jobs of the file that was open when Tempera was switched on."""
+    _after_load(bpy.data.filepath)
+
+
+def _jobs_of_this_file() -> list[JobFolder]:
+    """Return the jobs in the folders for jobs that scenes of the open file were given to, the oldest first.
+
+    So a job is known again whose strip was never saved. Of files that were never saved only those that did not end.
+    """
+    places = {jobs_folder(), *(jobs_folder(scene.tempera.folder) for scene in bpy.data.scenes)}
+    specs = [spec for place in places for spec in place.glob("*/job.json")]
+    found = []
+    for spec in sorted(specs, key=lambda path: path.stat().st_mtime):
+        with contextlib.suppress(UserError):
+            files = JobFolder.open(spec.parent)
+            if _is_of_this_file(files):
+                found.append(files)
+    return found
+
+
+def _is_of_this_file(files: JobFolder) -> bool:
+    here, blend = bpy.data.filepath, str(files.source.get("blend", ""))
+    moved_along = Path(here).name == Path(blend).name and files.folder.parent == Path(here).parent / "tempera"
+    same = blend == here and (here or files.state.state != "done")
+    return str(files.source.get("scene")) in bpy.data.scenes and bool(same or (here and moved_along))
 
 
 @persistent
@@ -348,12 +379,15 @@ def register() -> None:
     """Begin to follow what happens to the file."""
     for handlers, handler in _HANDLERS:
         handlers.append(handler)
+    bpy.app.timers.register(_look_around, first_interval=0.0)
 
 
 def unregister() -> None:
     """End the worker, the captures and the timer, and follow nothing any more."""
     for handlers, handler in _HANDLERS:
         handlers.remove(handler)
+    if bpy.app.timers.is_registered(_look_around):
+        bpy.app.timers.unregister(_look_around)
     if bpy.app.timers.is_registered(_timer):
         bpy.app.timers.unregister(_timer)
     _session.close()

@@ -11,7 +11,7 @@ import bpy
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from ..backend.bridge.settings import Settings
-from ..properties import key_problem, linked_problem, preferences, user_folder, worker_python
+from ..properties import jobs_folder, key_problem, linked_problem, preferences, worker_python
 from . import session
 from .capture import check_cameras, frames_seen
 from .job import Job
@@ -126,18 +126,11 @@ def frames_of(source: bpy.types.Scene | Strip) -> list[int]:
 
 
 def new_folder(name: str, place: str = "") -> Path:
-    """Make and return an empty folder for a new job: ``name`` and the first free number.
+    """Make and return an empty folder for a new job: ``name`` and the first free number, see ``jobs_folder``.
 
-    In ``place``, else in the folder that the preferences name, else in ``tempera`` beside the file, else in the
-    extension's own. UserError when it cannot be made.
+    UserError when it cannot be made.
     """
-    chosen = place or preferences().jobs_folder
-    if chosen:
-        parent = Path(bpy.path.abspath(chosen))
-    elif bpy.data.filepath:
-        parent = Path(bpy.data.filepath).parent / "tempera"
-    else:
-        parent = user_folder() / "jobs"
+    parent = jobs_folder(place)
     plain = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)[:60]
     number = 1
     while True:

@@ -145,6 +145,40 @@ def test_an_interrupted_job_is_known_again_when_its_file_is_opened(extension: st
     assert len(known.strip.elements) == len(FRAMES)
 
 
+def test_a_job_whose_strip_was_never_saved_is_known_again(extension: str, tmp_path: Path) -> None:
+    new_job(extension, tmp_path / "before", None)  # captured before the test's own file is there
+    scene, blend = build_scene(), tmp_path / "project" / "shot.blend"
+    blend.parent.mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(blend))
+    place = blend.parent / "tempera"
+    jobs = [new_job(extension, place / name, scene, blend=str(blend)) for name in ("Scene-001", "Scene-002")]
+    new_job(extension, place / "Other-001", scene, blend=str(tmp_path / "other.blend"))
+    new_job(extension, place / "Gone-001", None, blend=str(blend))
+    session(extension).jobs.clear()
+    bpy.ops.wm.open_mainfile(filepath=str(blend))
+    known = session(extension).jobs
+    assert [job.folder for job in known] == [job.folder for job in jobs]
+    assert {job.scene for job in known} == {bpy.context.scene} and known[0].strip is None
+    assert known[0].resume().wait() and len(known[0].strip.elements) == len(FRAMES)
+    session(extension).jobs.clear()
+    blend.parent.rename(tmp_path / "moved")
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "moved" / "shot.blend"))
+    assert [job.folder.parent.parent.name for job in session(extension).jobs] == ["moved", "moved"]
+
+
+def test_what_was_interrupted_in_a_file_that_was_never_saved_is_known_again(extension: str, module: Any) -> None:
+    scene, place = build_scene(), module("properties").jobs_folder()
+    jobs = [new_job(extension, place / f"never-saved-{state}", scene, blend="") for state in ("done", "cancelled")]
+    for job, state in zip(jobs, ("done", "running"), strict=True):  # the second as a crash leaves it
+        (job.folder / "state.json").write_text(f'{{"state": "{state}", "message": ""}}')
+    session(extension).jobs.clear()
+    bpy.ops.wm.read_homefile(use_empty=True)
+    known = {job.folder: job.message for job in session(extension).jobs}
+    assert jobs[0].folder not in known and "Interrupted" in known[jobs[1].folder]
+    for job in jobs:
+        job.files.remove()
+
+
 def test_a_last_job_that_is_gone_does_not_hinder_opening(extension: str, tmp_path: Path) -> None:
     bpy.context.scene.tempera.last_job = str(tmp_path / "gone")
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
