@@ -20,8 +20,7 @@ class TEMPERA_PT_render(bpy.types.Panel):
         source = shared.Source(
             frames=len(range(scene.frame_start, scene.frame_end + 1, scene.frame_step)),
             problems=scene.tempera.render_problems(),
-            operator="tempera.stylize_render",
-            icon="RENDER_ANIMATION",
+            operators={"tempera.stylize_render": "RENDER_ANIMATION"},
             footage=False,
         )
         shared.draw(self.layout, scene, source)

@@ -23,12 +23,10 @@ class TEMPERA_PT_sequencer(bpy.types.Panel):
         source = shared.Source(
             frames=sum(map(len, spans)),
             problems=scene.tempera.strip_problems(spans),
-            operator="tempera.stylize_strips",
-            icon="SEQUENCE",
+            operators={"tempera.stylize_strips": "SEQUENCE", "tempera.deflicker": "MOD_SMOOTH"},
             footage=any(strip.type != "SCENE" for strip in strips),
         )
         shared.draw(self.layout, scene, source)
-        self.layout.operator("tempera.deflicker", icon="MOD_SMOOTH")
 
 
 classes = (TEMPERA_PT_sequencer,)

@@ -1,6 +1,6 @@
 """What the panels share. Drawing only: everything shown is held by properties and the session already."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import bpy
@@ -22,12 +22,11 @@ FIX_LABELS = {
 
 @dataclass(frozen=True)
 class Source:
-    """What a panel would stylize: how many frames, what stands in the way, and the operator that starts it."""
+    """What a panel would stylize: how many frames, what stands in the way, and the operators that start it, by icon."""
 
     frames: int
     problems: Sequence[Problem]
-    operator: str
-    icon: str
+    operators: Mapping[str, str]
     footage: bool
 
 
@@ -171,7 +170,8 @@ def draw_run(layout: bpy.types.UILayout, scene: bpy.types.Scene, source: Source)
             lines.label(text=line)
     draw_problems(layout, source, "run")
     draw_preview(layout)
-    layout.operator(source.operator, icon=source.icon)
+    for operator, icon in source.operators.items():
+        layout.operator(operator, icon=icon)
 
 
 def draw_preview(layout: bpy.types.UILayout) -> None:
@@ -190,6 +190,8 @@ def draw_preview(layout: bpy.types.UILayout) -> None:
         draw_text(layout, preview.message, "ERROR")
     else:
         layout.label(text=rpt_("Previewed in {time}").format(time=duration(preview.elapsed)), translate=False)
+    if preview.files.settings.chosen.joins:
+        draw_text(layout, rpt_("In the run these frames agree with all others too, so strokes will differ."), "INFO")
     row = layout.row(align=True)
     for look, label, _ in COMPARE:
         row.operator("tempera.compare", text=label, depress=window.compare == look).look = look

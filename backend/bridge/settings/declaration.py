@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, get_type_hints
+from typing import Any, ClassVar, get_type_hints
 
 from ..errors import UserError
 
@@ -44,7 +44,12 @@ def setting(default: Any, label: str, help: str, **spec: Any) -> Any:
 
 
 class Group:
-    """Base of the settings dataclasses: checks every value once, when an instance is made."""
+    """Base of the settings dataclasses: checks every value once, when an instance is made.
+
+    ``joins`` says of a method that a frame also depends on the others of its shot.
+    """
+
+    joins: ClassVar[bool] = False
 
     def evaluations(self, _frames: int) -> int:
         """Return about how many network evaluations a shot of so many frames takes; 0 where no network is used."""

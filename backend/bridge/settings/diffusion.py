@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from .declaration import Group, setting
 
@@ -143,6 +144,7 @@ class DiffusionSettings(Group):
 class MotionSettings(Group):
     """What methods that carry pictures along motion are told beside: name it before DiffusionSettings as a base."""
 
+    joins: ClassVar[bool] = True
     motion: str = setting(
         "exact", "Motion", "How it is known which pixels of different frames show the same point",
         choices=(
