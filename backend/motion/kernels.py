@@ -77,10 +77,11 @@ def differentiate(owner: np.ndarray, address: np.ndarray, scale: np.ndarray) -> 
         for x in range(width):
             if owner[y, x] < 0:
                 continue
-            q = _address(address, x, y)
+            q, here = _address(address, x, y), (0.0, 0.0, 0.0)
             for axis in range(2):
                 dx, dy = 1 - axis, axis
-                a, b = _side(owner, address, scale, x, y, dx, dy, q), _side(owner, address, scale, x, y, -dx, -dy, q)
+                a = _side(owner, address, scale, x, y, dx, dy, q, here)
+                b = _side(owner, address, scale, x, y, -dx, -dy, q, here)
                 flatter = a if _square(a) <= _square(b) else (-b[0], -b[1], -b[2])
                 if _square(flatter) < np.inf:
                     slopes[y, x, 3 * axis], slopes[y, x, 3 * axis + 1], slopes[y, x, 3 * axis + 2] = flatter
@@ -115,23 +116,23 @@ def _residual(address: np.ndarray, scale: np.ndarray, x: int, y: int, q: Point) 
 
 @njit(cache=True, nogil=True)
 def _side(
-    owner: np.ndarray, address: np.ndarray, scale: np.ndarray, x: int, y: int, dx: int, dy: int, q: Point
+    owner: np.ndarray, address: np.ndarray, scale: np.ndarray, x: int, y: int, dx: int, dy: int, q: Point, g: Point
 ) -> Point:
-    """Difference of g towards one neighbour; infinite where that shows something else."""
+    """Difference of g, which is ``g`` here, towards one neighbour; infinite where that shows something else."""
     u, v = x + dx, y + dy
     if u < 0 or v < 0 or u >= owner.shape[1] or v >= owner.shape[0] or owner[v, u] != owner[y, x]:
         return np.inf, np.inf, np.inf
-    g, h = _residual(address, scale, x, y, q), _residual(address, scale, u, v, q)
+    h = _residual(address, scale, u, v, q)
     return h[0] - g[0], h[1] - g[1], h[2] - g[2]
 
 
 @njit(cache=True, nogil=True)
 def _edge(
-    owner: np.ndarray, address: np.ndarray, scale: np.ndarray, x: int, y: int, dx: int, dy: int, q: Point
+    owner: np.ndarray, address: np.ndarray, scale: np.ndarray, x: int, y: int, dx: int, dy: int, q: Point, g: Point
 ) -> Point:
     """Difference of g towards one neighbour; infinite if only the other side has one, 0 on a surface one pixel wide."""
-    edge = _side(owner, address, scale, x, y, dx, dy, q)
-    if edge[0] == np.inf and _side(owner, address, scale, x, y, -dx, -dy, q)[0] == np.inf:
+    edge = _side(owner, address, scale, x, y, dx, dy, q, g)
+    if edge[0] == np.inf and _side(owner, address, scale, x, y, -dx, -dy, q, g)[0] == np.inf:
         return 0.0, 0.0, 0.0
     return edge
 
@@ -154,14 +155,15 @@ def _solve(g: Point, cx: Point, cy: Point) -> tuple[float, float, float, float]:
 
 @njit(cache=True, nogil=True)
 def _bend(
-    owner: np.ndarray, address: np.ndarray, scale: np.ndarray, x: int, y: int, q: Point, cx: Point, cy: Point
+    owner: np.ndarray, address: np.ndarray, scale: np.ndarray, x: int, y: int, q: Point, g: Point, cx: Point, cy: Point
 ) -> Point:
     """Return the second difference of g at (x, y) along the axis where it stands out most from the facet (cx, cy)."""
     normal = _cross(cx, cy)
     best = (0.0, 0.0, 0.0)
     for axis in range(2):
         dx, dy = 1 - axis, axis
-        a, b = _side(owner, address, scale, x, y, dx, dy, q), _side(owner, address, scale, x, y, -dx, -dy, q)
+        a = _side(owner, address, scale, x, y, dx, dy, q, g)
+        b = _side(owner, address, scale, x, y, -dx, -dy, q, g)
         if a[0] < np.inf and b[0] < np.inf:
             bend = (a[0] + b[0], a[1] + b[1], a[2] + b[2])
             if abs(_dot(bend, normal)) > abs(_dot(best, normal)):
@@ -222,14 +224,16 @@ def _settle(
         g = _residual(address, scale, u, v, q)
         for corner in range(4):
             sx, sy = ahead[0] * (1 - 2 * (corner & 1)), ahead[1] * (1 - (corner & 2))
-            cx, cy = _edge(owner, address, scale, u, v, sx, 0, q), _edge(owner, address, scale, u, v, 0, sy, q)
+            cx, cy = _edge(owner, address, scale, u, v, sx, 0, q, g), _edge(owner, address, scale, u, v, 0, sy, q, g)
             if cx[0] == np.inf or cy[0] == np.inf:
                 continue
             ex, ey, left, footprint = _solve(g, cx, cy)
-            if ON_PLANE * footprint < left <= footprint:
-                ex, ey = _along_sight(g, cx, cy, _bend(owner, address, scale, u, v, q, cx, cy), ex, ey)
+            if not (left <= footprint and left < best * footprint):
+                continue
+            if left > ON_PLANE * footprint:
+                ex, ey = _along_sight(g, cx, cy, _bend(owner, address, scale, u, v, q, g, cx, cy), ex, ey)
             px, py = u + sx * ex, v + sy * ey
-            if left <= footprint and left < best * footprint and abs(px - x) <= REACH and abs(py - y) <= REACH:
+            if abs(px - x) <= REACH and abs(py - y) <= REACH:
                 best, result = left / footprint, (True, px, py)
             if best < ON_PLANE:
                 return result
