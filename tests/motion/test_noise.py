@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from backend.motion.addresses import Page
+from backend.motion.kernels import differentiate
 from backend.motion.noise import AnchoredNoise
+from backend.motion.surfels import DEPTH, find_surfels, usual_sampling
 
 HEIGHT, WIDTH, CELL = 96, 160, 8
 ROWS, COLUMNS = HEIGHT // CELL, WIDTH // CELL
@@ -57,8 +59,9 @@ def pages(view: Callable[[int], View], hole: bool = False, chained: bool = False
             owner[40:, 120:] = -1
         if chained:  # an object without a stable address: all of it has the same
             owner[:, 120:], address[:, 120:] = 2, 0
-        parts = dict.fromkeys(field.name for field in dataclasses.fields(Page))
-        return Page(**{**parts, "owner": owner, "address": address, "scale": np.ones((HEIGHT, WIDTH), np.float32)})
+        scale = np.ones((HEIGHT, WIDTH), np.float32)
+        own = {"owner": owner, "address": address, "scale": scale, "slopes": differentiate(owner, address, scale)}
+        return Page(**{**dict.fromkeys(field.name for field in dataclasses.fields(Page)), **own})
 
     return page
 
@@ -70,7 +73,7 @@ def draws(page: Callable[[int], Page], frame: int, stream: int = 0, seeds: int =
     made = []
     for seed in range(seeds):
         noise = AnchoredNoise(page, FRAMES, seed)
-        noise._lattice, noise._surfels = first._lattice, first._surfels  # geometry knows no seed
+        noise._surfels = first._surfels  # geometry knows no seed
         made.append(noise(frame, SHAPE, stream))
     return np.concatenate(made)
 
@@ -107,24 +110,24 @@ def test_t3_channels_and_streams_are_independent() -> None:
         assert abs(product.mean()) < 4 / math.sqrt(product.size)
 
 
-@pytest.mark.parametrize("lag", [1, 8, 31])
-def test_t4_frames_share_as_much_noise_as_surface(lag: int) -> None:
-    page = pages(orbit)
+@pytest.mark.parametrize(("view", "lag"), [(orbit, 1), (orbit, 8), (orbit, 31), (push_in, 8)])
+def test_t4_frames_share_as_much_noise_as_surface(view: Callable[[int], View], lag: int) -> None:
+    page = pages(view)
     covariance = draws(page, 0).reshape(SEEDS * CHANNELS, -1).T @ draws(page, lag).reshape(SEEDS * CHANNELS, -1)
     covariance = covariance / (SEEDS * CHANNELS)
-    overlap = cell_overlap(0, lag)
+    overlap = cell_overlap(view, 0, lag)
     most = overlap.argmax(1)
     known = overlap.max(1) > 0.2
     ceiling, found = overlap[known, most[known]], covariance[known, most[known]]
-    assert known.sum() > 100
-    assert abs(found.mean() - ceiling.mean()) < 0.02
+    assert known.sum() > 60
+    assert abs(found.mean() - ceiling.mean()) < 0.01
     slope = (found * ceiling).sum() / (ceiling**2).sum()
-    assert abs(slope - 1) < 0.04
+    assert abs(slope - 1) < 0.02
     apart = overlap == 0
     assert abs(covariance[apart].mean()) < 0.002
 
 
-def cell_overlap(s: int, t: int, fine: int = 4) -> np.ndarray:
+def cell_overlap(view: Callable[[int], View], s: int, t: int, fine: int = 4) -> np.ndarray:
     """Return the overlap of the cells' surfaces over the root of their areas, ``(cells of s, cells of t)``.
 
     Truth from the camera alone: every cell is sampled ``fine`` times a pixel. The second object is held to be another
@@ -134,7 +137,7 @@ def cell_overlap(s: int, t: int, fine: int = 4) -> np.ndarray:
     y = (np.arange(HEIGHT)[:, None] + step).ravel()
     x = (np.arange(WIDTH)[:, None] + step).ravel()
     yy, xx = np.meshgrid(y, x, indexing="ij")
-    u, v = orbit(t).to_image(*orbit(s).to_plane(xx, yy))
+    u, v = view(t).to_image(*view(s).to_plane(xx, yy))
     inside = (u > -0.5) & (u < WIDTH - 0.5) & (v > -0.5) & (v < HEIGHT - 0.5)
     column = np.floor(u + 0.5)
     same_owner = ((xx > 79.5) & (xx < 119.5)) == ((column >= 80) & (column < 120))
@@ -144,8 +147,8 @@ def cell_overlap(s: int, t: int, fine: int = 4) -> np.ndarray:
     cells = ROWS * COLUMNS
     shared = np.bincount(here[ok] * cells + there[ok], minlength=cells * cells).reshape(cells, cells)
     area = (CELL * fine) ** 2
-    scale = orbit(t).zoom / orbit(s).zoom
-    return shared / (area / scale)
+    scale = view(t).zoom / view(s).zoom
+    return shared * scale / area
 
 
 def test_t5_any_frame_alone_in_any_order_is_the_same() -> None:
@@ -174,3 +177,27 @@ def test_a_surface_without_addresses_has_fresh_noise() -> None:
     noise = AnchoredNoise(pages(lambda frame: View(), chained=True), FRAMES, 3)
     same = (noise(4, SHAPE) == noise(5, SHAPE)).all(0)
     assert not same[:, 15:].any() and same[:, :15].all()
+
+
+def test_near_and_far_surfels_of_a_surface_share_no_part_of_it() -> None:
+    def page(frame: int) -> Page:  # a plane that runs towards the horizon: ten times as far at the top
+        found = pages(lambda _: View())(frame)
+        y, x = np.mgrid[:HEIGHT, :WIDTH]
+        scale = (0.1 + 0.9 * (y + 1) / HEIGHT).astype(np.float32)
+        address = np.stack([(x - WIDTH / 2) / scale, 1000 / scale, np.zeros_like(scale)], -1).astype(np.float32)
+        owner = np.zeros_like(found.owner)
+        return dataclasses.replace(
+            found, owner=owner, address=address, scale=scale, slopes=differentiate(owner, address, scale)
+        )
+
+    surfels = find_surfels(page(0), usual_sampling(page, FRAMES), CELL)
+    assert len(set(surfels.depth)) > 2
+    length = np.uint64(4) ** (DEPTH - surfels.depth).astype(np.uint64)
+    assert (surfels.key[1:] >= surfels.key[:-1] + length[:-1]).all()  # sorted, and none within another
+    weight = np.bincount(surfels.cell, surfels.weight, ROWS * COLUMNS)
+    np.testing.assert_allclose(weight, 1, atol=1e-5)
+    noise = draws(page, 0)
+    assert abs(noise.var() - 1) < 4 * math.sqrt(2 / noise.size)
+    for dy, dx in ((1, 0), (0, 1), (2, 0)):
+        product = noise[:, dy:, dx:] * noise[:, : ROWS - dy, : COLUMNS - dx]
+        assert abs(product.mean()) < 4 / math.sqrt(product.size), (dy, dx)
