@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import traceback
@@ -12,6 +13,7 @@ from ..environment import marker
 from ..errands import Ended, Progress, end_with_owner, tell
 from ..errors import UserError
 from . import phases
+from .fetch import disk_sentence
 from .lock import LOCKS, accelerators, pinned_uv, read_lock
 from .machine import Machine, accelerator_problem, machine_problem, reason, recommend
 from .phases import Plan
@@ -63,10 +65,11 @@ def _attempt(command: str, plan: Plan, machine: Machine) -> int:
         message = _do(command, plan, machine, note)
     except UserError as error:
         return _fail(plan, machine, at[0], str(error))
+    except OSError as error:
+        return _fail(plan, machine, at[0], disk_sentence(error, Path(error.filename or plan.log)))
     except Exception as error:  # noqa: BLE001 - the boundary: whatever went wrong becomes one sentence and a log
-        if plan.folder.is_dir():
-            with plan.log.open("a", encoding="utf-8") as log:
-                log.write(traceback.format_exc())
+        with contextlib.suppress(OSError), plan.log.open("a", encoding="utf-8") as log:
+            log.write(traceback.format_exc())
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         return _fail(plan, machine, at[0], f"Tempera met an error of its own ({why}). Pass on the report.")
     tell(Ended("done", at[0], message))

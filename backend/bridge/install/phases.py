@@ -27,7 +27,7 @@ from .pytorch import KNOWN, open_wheels, remember
 from .tool import Tool, find_tool, obtain, resolved, run
 
 LOG = "install.log"
-BEGUN = "begun-for"  # in an environment: the accelerator that it is made for
+BEGUN = "begun-for"  # in an environment that may be gone on with: the accelerator that it is made for
 PHASES = ("check", "tool", "environment", "download", "install", "verify")
 PARTS = ("environment", "wheels", "tools", "cache", "python", KNOWN, LOG)  # all that an install makes in its folder
 UNPACKED = 2.2  # bytes on the disk for each byte of a wheel, itself not counted
@@ -71,7 +71,7 @@ class Plan:
 def install(plan: Plan, machine: Machine, tell: Tell) -> None:
     """Make the environment of ``plan``, or go on with it; UserError with one sentence where it cannot be.
 
-    ``tell`` hears of every phase that begins and of every megabyte.
+    ``tell`` hears of every phase that begins and of every megabyte. OSError where the disk refuses (``disk_sentence``).
     """
     lock = check(plan, machine, tell)
     noted = marker(plan.environment)
@@ -119,8 +119,8 @@ def check(plan: Plan, machine: Machine, tell: Tell) -> Lock:
 def make_environment(plan: Plan, tool: Tool, lock: Lock, tell: Tell) -> str:
     """Make an empty environment, or keep one that was begun, and return the version of its Python ("3.12").
 
-    One that was begun for another accelerator is made anew: its PyTorch would pass for this one's. UserError
-    where there is no Python that fits the lock, or the tool cannot make it.
+    One that was begun for another accelerator is made anew, since its PyTorch would pass for this one's, and so is one
+    in which an install was cut off. UserError where there is no Python that fits the lock, or the tool cannot make it.
     """
     tell(Progress("environment", note="Making an environment"))
     commands = tool.make_commands(plan.environment, lock.pythons, plan.online)
@@ -136,8 +136,9 @@ def make_environment(plan: Plan, tool: Tool, lock: Lock, tell: Tell) -> str:
         trouble = run(commands.pop(0), plan.log, tool.variables())
         python = python_version(plan.environment)
     if python not in lock.pythons:
+        _refuse_full(trouble, plan)
         raise UserError(f"The environment cannot be made ({trouble[:300]}). Try again, or choose another folder.")
-    begun.write_text(plan.accelerator, encoding="utf-8")
+    _write(begun, plan.accelerator)
     return python
 
 
@@ -160,16 +161,14 @@ def find_open(plan: Plan, tool: Tool, lock: Lock, platform: str, python: str, te
         return []
     tell(Progress("download", note=f"Looking for {lock.open[0]}"))
     wanted, target = plan.folder / "wheels" / "wanted.txt", plan.folder / "wheels" / "resolved.txt"
-    try:
-        wanted.parent.mkdir(exist_ok=True)
-        wanted.write_text("\n".join(lock.open), encoding="utf-8")
-        target.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(disk_sentence(error, wanted)) from error
+    wanted.parent.mkdir(exist_ok=True)
+    wanted.write_text("\n".join(lock.open), encoding="utf-8")
+    target.unlink(missing_ok=True)
     local = ["--find-links", str(plan.wheelhouse)] if plan.wheelhouse else []
     sources = [*local, *(["--index-url", lock.index] if plan.online else ["--no-index"])]
     trouble = run(tool.resolve_command(plan.environment, wanted, sources, target), plan.log, tool.variables())
     if trouble:
+        _refuse_full(trouble, plan)
         where = urlsplit(lock.index).hostname if plan.online else f"the wheelhouse {plan.wheelhouse}"
         raise UserError(
             f"{lock.open[0]} cannot be had from {where} ({trouble[:300]}). Check the network, or put it into a "
@@ -224,18 +223,21 @@ def put_in(plan: Plan, tool: Tool, wheels: list[Path], tell: Tell) -> None:
     """Install the checked wheels, without the network and without looking for any other."""
     tell(Progress("install", note=f"Installing {len(wheels)} packages"))
     listing = plan.folder / "wheels" / "requirements.txt"
-    try:
-        (plan.environment / MARKER).unlink(missing_ok=True)  # from now on it is not what was noted
-        listing.parent.mkdir(exist_ok=True)
-        listing.write_text("".join(f"{file.absolute().as_uri()}\n" for file in wheels), encoding="utf-8")
-    except OSError as error:
-        raise UserError(disk_sentence(error, listing)) from error
+    for note in (MARKER, BEGUN):  # until it is whole again, it is neither what was noted nor to be gone on with
+        (plan.environment / note).unlink(missing_ok=True)
+    listing.parent.mkdir(exist_ok=True)
+    listing.write_text("".join(f"{file.absolute().as_uri()}\n" for file in wheels), encoding="utf-8")
     command = tool.install_command(plan.environment, ["--no-index", "--no-deps", "-r", str(listing)])
     trouble = run(command, plan.log, tool.variables())
-    if "No space left" in trouble or "os error 28" in trouble or "os error 112" in trouble:
-        raise UserError(disk_sentence(OSError(errno.ENOSPC, ""), plan.folder / LOG))
     if trouble:
+        _refuse_full(trouble, plan)
         raise UserError(f"Installing the packages failed ({trouble[:300]}). Try again; if it stays so, press Repair.")
+
+
+def _refuse_full(trouble: str, plan: Plan) -> None:
+    """Raise UserError where the ``trouble`` that a tool has is a full disk."""
+    if any(sign in trouble for sign in ("No space left", "os error 28", "os error 112")):
+        raise UserError(disk_sentence(OSError(errno.ENOSPC, ""), plan.log))
 
 
 def verify(plan: Plan, lock: Lock, tell: Tell) -> None:
@@ -252,11 +254,17 @@ def verify(plan: Plan, lock: Lock, tell: Tell) -> None:
 def _finish(plan: Plan, lock: Lock, python: str) -> None:
     """Write the marker, and give back the disk space of what is no longer needed."""
     noted = {"version": VERSION, "accelerator": plan.accelerator, "python": python, "lock": lock.digest}
-    temporary = plan.environment / (MARKER + ".part")
-    temporary.write_text(json.dumps(noted), encoding="utf-8")
-    move(temporary, plan.environment / MARKER)
+    _write(plan.environment / BEGUN, plan.accelerator)
+    _write(plan.environment / MARKER, json.dumps(noted))
     for part in ("wheels", "cache"):
         shutil.rmtree(plan.folder / part, ignore_errors=True)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write ``text`` to the file at ``path``, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    move(part, path)
 
 
 def repair(plan: Plan, machine: Machine, tell: Tell) -> None:

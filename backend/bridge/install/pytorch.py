@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..errors import UserError
-from .fetch import checksum, disk_sentence, move
+from .fetch import checksum, move
 from .index import Link, listing, normal, vouched
 from .lock import Lock, Wheel, closeness
 
@@ -52,11 +52,8 @@ def remember(record: Path, wheels: Sequence[Wheel], index: str) -> None:
                 "it was not used. Ask there for the reason, or press Remove, which forgets it, and install again."
             )
     part = record.with_name(record.name + ".part")
-    try:
-        part.write_text(json.dumps(known | {wheel.file: wheel.sha256 for wheel in wheels}, indent=1), encoding="utf-8")
-        move(part, record)
-    except OSError as error:
-        raise UserError(disk_sentence(error, record)) from error
+    part.write_text(json.dumps(known | {wheel.file: wheel.sha256 for wheel in wheels}, indent=1), encoding="utf-8")
+    move(part, record)
 
 
 def _offered(index: str, name: str, version: str, platform: str, python: str) -> Wheel:
