@@ -136,8 +136,8 @@ def _slope(
     owner: np.ndarray, address: np.ndarray, scale: np.ndarray, x: int, y: int, axis: int, q: Point
 ) -> tuple[Point, float]:
     """Return how g (``kernels``) and the scale change along an axis, by the flatter side; 0 on a lone pixel."""
-    dx, dy = 1 - axis, axis
-    a, b = _side(owner, address, scale, x, y, dx, dy, q), _side(owner, address, scale, x, y, -dx, -dy, q)
+    dx, dy, here = 1 - axis, axis, (0.0, 0.0, 0.0)
+    a, b = _side(owner, address, scale, x, y, dx, dy, q, here), _side(owner, address, scale, x, y, -dx, -dy, q, here)
     if _square(a) <= _square(b):
         if _square(a) == np.inf:
             return (0.0, 0.0, 0.0), 0.0
