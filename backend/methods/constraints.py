@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
+from ..bridge.settings.rerender import FUSED
 from ..diffusion.attention import TokenBank
 from ..diffusion.pictures import pad
 from ..diffusion.sampling import Window, fuse_noised
@@ -33,10 +34,10 @@ class Preset:
     """When each constraint acts, in progress, and how.
 
     ``weight`` is the share of the references in the fused pixels, ``inner`` how much of the noise's strength that
-    fusion takes is given back. With ``two_passes`` the rough picture under the references comes from a run of its own,
-    else from what the run itself predicts just before pixels are fused: with masks that are tight, little of it is
-    seen. Masks of what is hidden grow by ``margin`` px and are then blurred over ``soft`` px. With ``seen_colours``
-    colours are matched over what an anchor shows, else over the whole picture.
+    fusion takes is given back. With ``two_passes`` the rough picture under the references comes from a run without
+    them, else from what the run itself predicts just before pixels are fused: with tight masks, little of it is seen.
+    Masks of what is hidden grow by ``margin`` px and are then blurred over ``soft`` px. With ``seen_colours`` colours
+    are matched over what an anchor shows, else over the whole picture.
     """
 
     shape: Window
@@ -51,7 +52,7 @@ class Preset:
 
 
 _PAPER = Preset(
-    Window(0, 0.1), Window(0.5, 0.8), Window(0.8, 1), 0.5, 0.9, two_passes=True, margin=4, soft=9, seen_colours=False
+    Window(0, 0.1), Window(*FUSED), Window(0.8, 1), 0.5, 0.9, two_passes=True, margin=4, soft=9, seen_colours=False
 )
 PRESETS = {
     # Along exact motion pixels can be fused to the end; by estimated motion that would smear them.

@@ -6,6 +6,9 @@ show what no anchor before them did, and beside them the finished key frame near
 painted are references from the start. ``propagation`` carries all key frames to the frames between them.
 
 Fusing pixels takes a rough picture of the same frame, for what no reference shows (see ``constraints.Preset``).
+
+What the network makes of fused pixels is near them, not equal. So, beyond the paper, a finished key frame takes over
+the strokes of its references along exact motion; where the light is another or nothing shows, it stays itself.
 """
 
 from __future__ import annotations
@@ -45,6 +48,8 @@ from .exemplar import check_keys
 from .motion import motion_of
 from .noise import ShotNoise
 from .propagation import Propagation
+from .strokes import Sights
+from .surfaces import Surfaces
 
 ANCHORS = 3  # at most: each is one more frame to attend to
 UNKNOWN = 0.25  # share of a key frame that the anchors do not show, from which it becomes one
@@ -135,6 +140,7 @@ class KeyPainter:
         self._preset = PRESETS[self._chosen.preset]
         self._conditions = Conditions(shot, model, settings)
         self._noise = ShotNoise("shared", shot, settings, model.codec.factor)
+        self._sights = Sights(Surfaces(shot, motion), shot.beauty)
         self.finished: dict[int, np.ndarray] = {}
         self.anchors: list[Reference] = []
         self._last: list[Reference] = []
@@ -143,7 +149,7 @@ class KeyPainter:
     def evaluations(self) -> int:
         """The most evaluations that one key frame takes."""
         sampler = self._sampler()
-        return len(sampler) + (len(sampler) - self._first_fused(sampler) if self._preset.two_passes else 0)
+        return len(sampler) + (len(self._fusing(sampler)) if self._preset.two_passes else 0)
 
     def adopt(self, frame: int, image: np.ndarray) -> Evaluations:
         """Take a painted ``image`` as a key frame: see what the network thinks of it at every step."""
@@ -170,12 +176,13 @@ class KeyPainter:
         if rest:
             rough = yield from self._rough(run, state, rest)
             state = yield from self._go(run, state, rest, self._target(rough, run.views))
-        self._finish(run, self._picture(state[0]))
+        self._finish(run, self._agreed(run, self._picture(state[0])))
 
     def _rough(self, run: Run, state: State, rest: Sequence[int]) -> Generator[None, None, np.ndarray]:
         """Return the picture ``(H, W, 3)`` that is seen where the references show nothing, as the preset has it made.
 
-        The paper runs from the noise twice; until the first step of ``rest`` both runs are the same.
+        The paper runs from the noise twice. Until the first step of ``rest`` both runs are the same, and after the last
+        that fuses pixels a prediction shows all that fused pixels can take from a rough picture.
         """
         if not np.prod([view.veil for view in run.views], axis=0).any():
             return np.zeros((self._shot.height, self._shot.width, 3), np.float32)
@@ -183,7 +190,9 @@ class KeyPainter:
             return self._picture(run.clean[rest[0] - 1]) if rest[0] else self._shot.beauty(run.frame)
         sampler = copy.deepcopy(run.sampler)  # those of higher order remember steps
         other = replace(run, sampler=sampler, denoise=self._denoiser(run.frame, sampler))
-        return self._picture((yield from self._go(other, state, rest))[0])
+        steps = self._fusing(sampler)
+        yield from self._go(other, state, steps)
+        return self._picture(run.clean[steps[-1]])
 
     def _go(
         self, run: Run, state: State, steps: Sequence[int], target: PixelTarget | None = None
@@ -255,10 +264,28 @@ class KeyPainter:
     def _denoiser(self, frame: int, sampler: Sampler) -> Denoiser:
         return Denoiser(self._model, sampler, {frame: self._conditions[frame]})
 
+    def _agreed(self, run: Run, image: np.ndarray) -> np.ndarray:
+        """Return a key frame's ``image`` with the strokes of its references, the first counting most."""
+        if not (run.views and self._chosen.finish and self._chosen.preset == "exact"):
+            return image
+        joined, left = np.zeros_like(image), np.ones(image.shape[:2], np.float32)
+        for reference in (view.reference for view in run.views):
+            contrast = self._sights.contrast(reference.image, reference.frame)
+            moved, weight = self._sights.carried(reference.image, reference.frame, run.frame, contrast)
+            joined += (left * weight)[..., None] * moved
+            left = left * (1 - weight)
+        surfaces, first = self._sights.surfaces, run.views[0].reference
+        detail = surfaces.outline_detail(first.image, first.frame)
+        return np.clip(surfaces.outlined(joined + left[..., None] * image, run.frame, detail), 0, 1)
+
+    def _fusing(self, sampler: Sampler) -> Sequence[int]:
+        """Return the steps in which pixels are fused, from the first to the last."""
+        steps = self._preset.pixel.steps(sampler) if self._chosen.pixel_fusion and len(sampler) else ()
+        return range(min(steps), max(steps) + 1) if steps else ()
+
     def _first_fused(self, sampler: Sampler) -> int:
         """Return the first step at which pixels are fused, the number of steps where none is."""
-        steps = self._preset.pixel.steps(sampler) if self._chosen.pixel_fusion and len(sampler) else ()
-        return min(steps, default=len(sampler))
+        return min(self._fusing(sampler), default=len(sampler))
 
     def _tensor(self, image: np.ndarray) -> Tensor:
         """Return a picture ``(H, W, 3)`` in [0, 1] as (1, 3, H', W') in [-1, 1]."""

@@ -94,8 +94,7 @@ class Strokes:
         details = [surfaces.outline_detail(self._steady.get(k), k) for k in self._references]
         self._outline_detail = float(np.mean(details))
         if self._source:
-            images = [(self._steady.get(k), self._source(k)) for k in self._references]
-            self._contrast = float(np.mean([contrast_ratio(*pair, self._pixels(SHADE)) for pair in images]))
+            self._contrast = float(np.mean([self._sights.contrast(self._steady.get(k), k) for k in self._references]))
 
     def _step(self, neighbours: tuple[int, int]) -> _Step:
         """Return how tone is passed on from a frame to the next one."""
@@ -150,15 +149,14 @@ class Strokes:
         strokes = self._steady.get(reference)
         if reference == frame:
             return strokes, np.ones(strokes.shape[:2], np.float32)
-        sight = self._sights.get((reference, frame))
-        image = gather(strokes, self._motion.pair(frame, reference).flow, sight.scale)
-        if sight.light is not None:
-            return relit(image, sight.light, self._contrast), sight.weight
+        image, weight = self._sights.carried(strokes, reference, frame, self._contrast)
+        if self._source:
+            return image, weight
         now = self._steady.get(frame)
-        difference, _ = tone_difference(image, now, sight.weight, self._pixels(REGION))
+        difference, _ = tone_difference(image, now, weight, self._pixels(REGION))
         image = with_tone(image, -difference)
-        miss = local_mean((image - now).mean(-1), self._pixels(SHADE), sight.weight)
-        return image, sight.weight * np.exp(-((miss / DISAGREEMENT) ** 2))
+        miss = local_mean((image - now).mean(-1), self._pixels(SHADE), weight)
+        return image, weight * np.exp(-((miss / DISAGREEMENT) ** 2))
 
 
 @dataclass(frozen=True)
@@ -183,6 +181,23 @@ class Sights(Cache[tuple[int, int], Sight]):
     def __init__(self, surfaces: Surfaces, source: Callable[[int], np.ndarray] | None) -> None:
         super().__init__(KEPT, self._look)
         self.surfaces, self.source = surfaces, source
+
+    def carried(
+        self, painting: np.ndarray, other: int, frame: int, contrast: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return what ``frame`` shows with the strokes of a ``painting`` of another, and how far that holds.
+
+        ``(H, W, 3)`` and ``(H, W)`` float32. Light is followed to the power ``contrast``, where the source tells it.
+        """
+        sight = self.get((other, frame))
+        image = gather(painting, self.surfaces.motion.pair(frame, other).flow, sight.scale)
+        return (image if sight.light is None else relit(image, sight.light, contrast)), sight.weight
+
+    def contrast(self, painting: np.ndarray, frame: int) -> float:
+        """Return how much stronger light and shade are in a ``painting`` of ``frame`` than in the source."""
+        if self.source is None:
+            return 1.0
+        return contrast_ratio(painting, self.source(frame), max(SHADE * self.surfaces.shot.width, 1.5))
 
     def _look(self, pair: tuple[int, int]) -> Sight:
         other, frame = pair

@@ -19,6 +19,7 @@ from backend.diffusion.protocol import Model
 from backend.methods import FrameDone, Step
 from backend.methods.noise import untinted
 from backend.methods.rerender import KeyPainter, rerender
+from backend.motion.warp import warp
 from backend.shot.pictures import encode_png
 from backend.shot.shot import Shot
 from backend.worker import run_job
@@ -141,8 +142,31 @@ def test_a_key_frame_costs_one_run_and_with_two_passes_the_part_that_fuses_pixel
         declared = from_keywords("rerender", steps=12, strength=1.0, key_distance=1, **kind).rerender.evaluations(3)
         assert declared == pytest.approx(counted.evaluations, rel=0.1)
         spent.append(counted.evaluations)
-    # Two streams; of DDIM's 12 steps the sixth is the first with a progress of over 0.5.
-    assert spent == [2 * (12 + 12 + 12), 2 * (12 + 19 + 19), 2 * (12 + 12 + 12)]
+    # Two streams; of DDIM's 12 steps the sixth is the first with a progress of over 0.5,
+    # and the ninth the last below 0.8.
+    assert spent == [2 * (12 + 12 + 12), 2 * (12 + 16 + 16), 2 * (12 + 12 + 12)]
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.8, 0.6, 0.5, 0.3])
+@pytest.mark.parametrize("preset", ["paper", "released"])
+def test_a_key_frame_never_costs_much_more_than_half_as_much_again(
+    strength: float, preset: str, shot: Shot, model: Model
+) -> None:
+    settings = from_keywords("rerender", steps=20, strength=strength, preset=preset, sampler="ddim")
+    painter = KeyPainter(shot, shot.motion, model, settings)
+    assert painter.evaluations <= 1.6 * round(20 * strength)
+
+
+def test_key_frames_take_over_finished_strokes(shot: Shot, model: Model) -> None:
+    """A key frame that sees all of the first one's strokes shows them; the published presets leave it alone."""
+
+    def apart(**given: Any) -> float:
+        made = frames(shot, model, [1, 2], key_distance=1, cross_attention=False, pixel_fusion=False, **given)
+        pair = shot.motion.pair(2, 1)
+        return float(np.abs(made[2] - warp(made[1], pair.flow))[pair.strict].mean())
+
+    assert apart() < 0.5 * apart(finish=False)
+    assert apart(preset="released") == apart(preset="released", finish=False)
 
 
 def test_painted_keys_stay_as_they_are_and_lead_the_others(shot: Shot, model: Model) -> None:

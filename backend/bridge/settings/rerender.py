@@ -8,6 +8,8 @@ from .declaration import setting
 from .diffusion import DiffusionSettings, MotionSettings
 from .propagation import PropagationSettings
 
+FUSED = 0.5, 0.8  # from which progress to which the published presets fuse pixels, for which they run twice
+
 
 @dataclass(frozen=True)
 class RerenderSettings(PropagationSettings, MotionSettings, DiffusionSettings):
@@ -45,11 +47,18 @@ class RerenderSettings(PropagationSettings, MotionSettings, DiffusionSettings):
     fidelity: bool = setting(
         True, "Keep Detail", "Make up for what the model's autoencoder loses of what is taken over", section="advanced"
     )
+    finish: bool = setting(
+        True, "Carry Strokes",
+        "Key frames take over the finished strokes of those before them too: they change less from one to the next",
+        section="advanced", needs=("preset", "exact"),
+    )  # fmt: skip
 
     def evaluations(self, frames: int) -> int:
-        """Return about how many evaluations ``frames`` take: of their key frames, half as many again for two passes."""
+        """Return about how many evaluations ``frames`` take: of key frames, and of their rough pictures."""
         if self.key_choice == "own":
             return 0
-        keys = -(-(frames - 1) // self.key_distance) + 1
-        two_passes = self.pixel_fusion and self.preset != "exact"
-        return super().evaluations(keys) * (3 if two_passes else 2) // 2
+        whole = super().evaluations(-(-(frames - 1) // self.key_distance) + 1)
+        if not self.pixel_fusion or self.preset == "exact" or not self.strength:
+            return whole
+        first, last = FUSED  # a run begins at a progress of 1 - strength
+        return whole + round(whole * max(0.0, last - max(first, 1 - self.strength)) / self.strength)
