@@ -20,6 +20,7 @@ from .memory import MemoryPlan
 from .parts import Parts, read_folder, read_single_file
 from .protocol import Model
 from .transformer import TransformerModel
+from .transformer_parts import read_transformer_file, read_transformer_folder
 from .unet import UNetModel
 
 TRANSFORMERS = ("StableDiffusion3",)
@@ -73,13 +74,15 @@ def open_model(
     extras, device, plan = extras or Extras(), device or best_device(), plan or MemoryPlan()
     dtype = precision(device)
     if source.is_file():
-        _refuse_other(source)
+        if _family(source) == "sd3":
+            _refuse_extras(source, controls, extras)
+            parts = read_transformer_file(source, extras.base, dtype)
+            return TransformerModel(parts, device, dtype, plan, _preview(extras, dtype))
         return _assembled(read_single_file(source, extras.base, dtype), controls, extras, device, plan)
     family = str(read_index(source).get("_class_name"))
     if family.startswith(TRANSFORMERS):
-        if controls or extras.loras or extras.style:
-            raise UserError(f"{source} is of a family that takes no ControlNet, LoRA or style here. Leave them empty.")
-        return TransformerModel(source, device, dtype, plan, _preview(extras, dtype))
+        _refuse_extras(source, controls, extras)
+        return TransformerModel(read_transformer_folder(source, dtype), device, dtype, plan, _preview(extras, dtype))
     if family.startswith(UNETS):
         return _assembled(read_folder(source, dtype), controls, extras, device, plan)
     raise UserError(f"{source} holds a {family}, of a family not known here. Choose a Stable Diffusion model.")
@@ -97,15 +100,21 @@ def precision(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "cpu" else torch.float16
 
 
-def _refuse_other(path: Path) -> None:
-    """Raise UserError where the file at ``path`` is no checkpoint that runs here, told by its header alone."""
+def _family(path: Path) -> str:
+    """Return the family of the checkpoint at ``path`` by its header alone; UserError where none runs here."""
     kind, family = classify(read_shapes(path))
-    if kind != "model" or family in ("sd3", "flux"):
+    if kind != "model" or family == "flux":
         found = f"a {kind}" if kind != "model" else f"of the family {family}"
         raise UserError(
             f"{path.name} is {found if kind else 'no model known here'}. Choose a whole checkpoint of Stable Diffusion "
-            "1.5, 2.1 or XL."
+            "1.5, 2.1, XL or 3."
         )
+    return family
+
+
+def _refuse_extras(source: Path, controls: Sequence[Control], extras: Extras) -> None:
+    if controls or extras.loras or extras.style:
+        raise UserError(f"{source} is of a family that takes no ControlNet, LoRA or style here. Leave them empty.")
 
 
 def _assembled(

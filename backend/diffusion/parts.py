@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,11 +58,8 @@ def read_single_file(path: Path, base: Path, dtype: torch.dtype) -> Parts:
     Such a file holds weights only: the layout, the vocabulary and the schedule are taken from ``base``, a diffusers
     folder of the same family. UserError where the file is a pickle, damaged, or of another family than ``base``.
     """
-    refuse_pickle(path)
-    if base == Path():
-        raise UserError("A single-file model needs a diffusers folder of its family beside it. Choose one as its base.")
-    read_index(base)
-    try:
+    with opening(path, base):
+        read_index(base)
         weights = load_file(path)
         options = {"config": str(base), "torch_dtype": dtype, "local_files_only": True}
         parts = Parts(
@@ -75,16 +74,31 @@ def read_single_file(path: Path, base: Path, dtype: torch.dtype) -> Parts:
             ],
             **_beside_weights(base),
         )
-    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, AttributeError) as error:
+    whole([parts.unet, parts.vae, *parts.encoders], path, base)
+    return _checked(parts)
+
+
+@contextmanager
+def opening(path: Path, base: Path) -> Iterator[None]:
+    """Turn what goes wrong while a single file is opened into UserError; also where it is a pickle, or has no base."""
+    refuse_pickle(path)
+    if base == Path():
+        raise UserError("A single-file model needs a diffusers folder of its family beside it. Choose one as its base.")
+    try:
+        yield
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(
             f"The model {path} cannot be opened with the base {base} ({reason}). Choose a base of its family."
         ) from error
-    for network in (parts.unet, parts.vae, *parts.encoders):
+
+
+def whole(networks: Sequence[Any], path: Path, base: Path) -> None:
+    """Make the networks out of the single file at ``path`` ready; UserError where it lacks weights or numbers."""
+    for network in networks:
         if any(weight.is_meta for weight in network.parameters()):
             raise UserError(f"The model {path} lacks weights that its base {base} has. Choose a base of its family.")
         refuse_nan(network.eval().requires_grad_(False), path)
-    return _checked(parts)
 
 
 def load_vae(folder: Path, dtype: torch.dtype) -> Any:

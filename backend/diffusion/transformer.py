@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
-import transformers
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -16,14 +13,12 @@ from ..bridge.errors import UserError
 from .attention import AttentionControl
 from .conditioning import Text, encode_clip
 from .latents import LatentCodec
-from .loading import load_part, load_tokenizer, read_json
 from .memory import MemoryPlan, Residence
-from .parts import load_vae
 from .protocol import Images, Info, Watch
 from .schedulers import make_scheduler
+from .transformer_parts import TransformerParts
 
 LONGEST = 256  # tokens that the third text encoder reads of a prompt
-CLIP = {"CLIPTextModelWithProjection": transformers.CLIPTextModelWithProjection}
 
 
 class TransformerModel:
@@ -32,30 +27,18 @@ class TransformerModel:
     attention: AttentionControl | None = None
 
     def __init__(
-        self, folder: Path, device: torch.device, dtype: torch.dtype, plan: MemoryPlan, preview: Any = None
+        self, parts: TransformerParts, device: torch.device, dtype: torch.dtype, plan: MemoryPlan, preview: Any = None
     ) -> None:
-        """Open a diffusers folder as ``plan`` says; UserError for parts that are missing or do not fit."""
+        """Take over ``parts``, as ``plan`` says."""
         self.device, self._dtype = device, dtype
         self.evaluations = 0
         self.watch: Watch | None = None
-        kinds = {"SD3Transformer2DModel": diffusers.SD3Transformer2DModel}
-        self._transformer = load_part(kinds, folder / "transformer", dtype)
-        self._encoders = [load_part(CLIP, folder / f"text_encoder{suffix}", dtype) for suffix in ("", "_2")]
-        clip = transformers.CLIPTokenizer
-        self._tokenizers = [load_tokenizer(clip, folder / f"tokenizer{suffix}") for suffix in ("", "_2")]
-        self._long: Any = None
-        if (folder / "text_encoder_3").is_dir():  # the largest part of the model, which many leave out
-            long = {"T5EncoderModel": transformers.T5EncoderModel}
-            self._long = load_part(long, folder / "text_encoder_3", dtype)
-            self._long_tokenizer = load_tokenizer(transformers.T5TokenizerFast, folder / "tokenizer_3")
-        self._scheduler_config = read_json(folder / "scheduler" / "scheduler_config.json", "scheduler")
-        vae = load_vae(folder / "vae", dtype)
+        self._transformer, self._encoders, self._tokenizers = parts.transformer, parts.encoders, parts.tokenizers
+        self._long, self._long_tokenizer, self._scheduler_config = parts.long, parts.long_tokenizer, parts.scheduler
         config = self._transformer.config
-        if config.in_channels != vae.config.latent_channels:
-            raise UserError(f"The transformer and the autoencoder in {folder} do not fit. Copy the model again.")
-        networks = [self._transformer, vae, *([] if preview is None else [preview])]
+        networks = [self._transformer, parts.vae, *([] if preview is None else [preview])]
         self._residence = Residence(networks, device, plan.offload)
-        self.codec = LatentCodec(vae, preview, plan.tile, self._residence.enter)
+        self.codec = LatentCodec(parts.vae, preview, plan.tile, self._residence.enter)
         factor = self.codec.factor
         self.info = Info("sd3", config.sample_size * factor, factor * config.patch_size)
 

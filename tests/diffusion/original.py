@@ -1,4 +1,4 @@
-"""Tiny models of the XL and 2.1 classes as one file, under the names of the original code (see also tiny.py)."""
+"""Tiny models of the XL, 2.1 and 3 classes as one file, under the names of the original code (see also tiny.py)."""
 
 from __future__ import annotations
 
@@ -27,12 +27,16 @@ def save_xl(folder: Path, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     config = tiny.xl_config() | {"cross_attention_dim": 32 + WIDE}
     diffusers.UNet2DConditionModel(**config).save_pretrained(folder / "unet")
+    _wide_encoder().save_pretrained(folder / "text_encoder_2")
+    return folder
+
+
+def _wide_encoder() -> torch.nn.Module:
     words = transformers.CLIPTextConfig(
         vocab_size=520, hidden_size=WIDE, intermediate_size=37, num_attention_heads=4, num_hidden_layers=3,
         bos_token_id=518, eos_token_id=519, pad_token_id=519, projection_dim=32,
     )  # fmt: skip
-    transformers.CLIPTextModelWithProjection(words).save_pretrained(folder / "text_encoder_2")
-    return folder
+    return transformers.CLIPTextModelWithProjection(words)
 
 
 def save_xl_checkpoint(path: Path, model: Path) -> Path:
@@ -53,6 +57,76 @@ def save_2_checkpoint(path: Path, model: Path) -> Path:
     weights |= _open_clip("cond_stage_model.model.", _read(model / "text_encoder"))
     save_file({key: value.contiguous() for key, value in weights.items()}, path)
     return path
+
+
+def save_3(folder: Path, seed: int = 0) -> Path:
+    """Save a model of the Stable Diffusion 3 class whose text encoders differ in width, as the real ones do."""
+    tiny.save_sd3(folder, seed, joint_attention_dim=32 + WIDE)
+    shutil.rmtree(folder / "text_encoder_2")
+    _wide_encoder().save_pretrained(folder / "text_encoder_2")
+    first = folder / "text_encoder" / "model.safetensors"
+    weights = load_file(first)
+    weights["text_projection.weight"] = torch.eye(32)  # which such a file leaves out
+    save_file(weights, first, {"format": "pt"})
+    return folder
+
+
+def save_3_checkpoint(path: Path, model: Path, encoders: bool = True) -> Path:
+    """Save the weights of ``model``, of the Stable Diffusion 3 class, as one file, text encoders among them or not."""
+    renamed = _joint_names(_read(model / "transformer"))
+    weights = {f"model.diffusion_model.{key}": value for key, value in renamed.items()}
+    weights |= {f"first_stage_model.{key}": value for key, value in tiny.original_vae(model).items()}
+    parts = {"": "clip_l", "_2": "clip_g", "_3": "t5xxl"} if encoders else {}
+    for suffix, name in parts.items():
+        for key, value in _read(model / f"text_encoder{suffix}").items():
+            if (suffix, key) != ("", "text_projection.weight"):
+                weights[f"text_encoders.{name}.transformer.{key}"] = value
+    if encoders:
+        shared = "text_encoders.t5xxl.transformer.shared.weight"
+        weights["text_encoders.t5xxl.transformer.encoder.embed_tokens.weight"] = weights[shared].clone()
+    save_file({key: value.contiguous() for key, value in weights.items()}, path)
+    return path
+
+
+# The names of the original code for those of diffusers, outside of the joint blocks and inside of one.
+_JOINT = {
+    "pos_embed.pos_embed": "pos_embed", "pos_embed.proj": "x_embedder.proj", "context_embedder": "context_embedder",
+    "time_text_embed.timestep_embedder.linear_1": "t_embedder.mlp.0",
+    "time_text_embed.timestep_embedder.linear_2": "t_embedder.mlp.2",
+    "time_text_embed.text_embedder.linear_1": "y_embedder.mlp.0",
+    "time_text_embed.text_embedder.linear_2": "y_embedder.mlp.2",
+    "proj_out": "final_layer.linear", "norm_out.linear": "final_layer.adaLN_modulation.1",
+}  # fmt: skip
+_IN_BLOCK = {
+    "attn.to_out.0": "x_block.attn.proj", "attn.to_add_out": "context_block.attn.proj",
+    "norm1.linear": "x_block.adaLN_modulation.1", "norm1_context.linear": "context_block.adaLN_modulation.1",
+    "ff.net.0.proj": "x_block.mlp.fc1", "ff.net.2": "x_block.mlp.fc2",
+    "ff_context.net.0.proj": "context_block.mlp.fc1", "ff_context.net.2": "context_block.mlp.fc2",
+}  # fmt: skip
+_THREE = {"x_block": ("to_q", "to_k", "to_v"), "context_block": ("add_q_proj", "add_k_proj", "add_v_proj")}
+
+
+def _joint_names(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return weights under the original names: queries, keys and values in one, shifts before scales."""
+    blocks = {key.split(".")[1] for key in weights if key.startswith("transformer_blocks.")}
+    last = max(blocks, key=int)
+    renamed = {"pos_embed": weights["pos_embed.pos_embed"]}
+    for kind in ("weight", "bias"):
+        for theirs, ours in _JOINT.items():
+            if f"{theirs}.{kind}" in weights:
+                renamed[f"{ours}.{kind}"] = weights[f"{theirs}.{kind}"]
+        for block in blocks:
+            here, there = f"transformer_blocks.{block}.", f"joint_blocks.{block}."
+            for theirs, ours in _IN_BLOCK.items():
+                if f"{here}{theirs}.{kind}" in weights:
+                    renamed[f"{there}{ours}.{kind}"] = weights[f"{here}{theirs}.{kind}"]
+            for side, parts in _THREE.items():
+                joined = torch.cat([weights[f"{here}attn.{part}.{kind}"] for part in parts])
+                renamed[f"{there}{side}.attn.qkv.{kind}"] = joined
+        for name in ("final_layer", f"joint_blocks.{last}.context_block"):
+            scale, shift = renamed[f"{name}.adaLN_modulation.1.{kind}"].chunk(2)
+            renamed[f"{name}.adaLN_modulation.1.{kind}"] = torch.cat([shift, scale])
+    return renamed
 
 
 def _read(folder: Path) -> dict[str, torch.Tensor]:

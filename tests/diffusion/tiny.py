@@ -70,12 +70,12 @@ def save_union(folder: Path, model: Path, kinds: int = 6, seed: int = 1) -> Path
     return folder
 
 
-def save_sd3(folder: Path, seed: int = 0, long: bool = True) -> Path:
+def save_sd3(folder: Path, seed: int = 0, long: bool = True, joint_attention_dim: int = 64) -> Path:
     """Save a model of the Stable Diffusion 3 class: a transformer that predicts a flow, three text encoders."""
     torch.manual_seed(seed)
     diffusers.SD3Transformer2DModel(
         sample_size=8, patch_size=2, in_channels=16, num_layers=2, attention_head_dim=8, num_attention_heads=4,
-        joint_attention_dim=64, caption_projection_dim=32, pooled_projection_dim=64, out_channels=16,
+        joint_attention_dim=joint_attention_dim, caption_projection_dim=32, pooled_projection_dim=64, out_channels=16,
         pos_embed_max_size=32,
     ).save_pretrained(folder / "transformer")  # fmt: skip
     make_vae(latent_channels=16, scaling_factor=1.5305, shift_factor=0.0609).save_pretrained(folder / "vae")
@@ -83,7 +83,8 @@ def save_sd3(folder: Path, seed: int = 0, long: bool = True) -> Path:
         make_text_encoder(transformers.CLIPTextModelWithProjection).save_pretrained(folder / f"text_encoder{suffix}")
         make_tokenizer().save_pretrained(folder / f"tokenizer{suffix}")
     if long:
-        config = transformers.T5Config(vocab_size=300, d_model=64, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
+        sizes = {"d_model": joint_attention_dim, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
+        config = transformers.T5Config(vocab_size=300, **sizes)
         transformers.T5EncoderModel(config).save_pretrained(folder / "text_encoder_3")
         pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0), *((chr(c), -3.0) for c in range(33, 300))]
         transformers.T5TokenizerFast(vocab=pieces, extra_ids=0).save_pretrained(folder / "tokenizer_3")
