@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import bpy
 import numpy as np
@@ -92,3 +93,23 @@ def image_strip(scene: bpy.types.Scene, folder: Path, frames: range, channel: in
         strip.elements.append(file.name)
     strip.blend_type = "REPLACE"
     return strip
+
+
+def trim(strip: Any, left: int, right: int) -> None:
+    """Cut frames off both ends."""
+    if hasattr(strip, "left_handle"):
+        strip.left_handle += left
+        strip.right_handle -= right
+    else:
+        strip.frame_final_start += left
+        strip.frame_final_end -= right
+
+
+def effect(owner: Any, kind: str, channel: int, start: int, length: int, inputs: Sequence[Any]) -> Any:
+    """Make an effect strip of one or two inputs, by the names that this version knows."""
+    names = owner.bl_rna.functions["new_effect"].parameters.keys()
+    values = {"name": kind, "type": kind, "channel": channel, "frame_start": start}
+    values |= {"length": length} if "length" in names else {"frame_end": start + length}
+    first = "input1" if "input1" in names else "seq1"
+    values |= dict(zip((first, first[:-1] + "2"), inputs, strict=False))
+    return owner.new_effect(**values)

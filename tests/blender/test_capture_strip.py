@@ -11,6 +11,7 @@ import bpy
 import numpy as np
 import pytest
 from capture_probe import SIZE, Captured, box, dump_file, new_scene, numbered_pictures, read_png, spin
+from sequencer_kit import effect, trim
 
 Module = Callable[[str], ModuleType]
 
@@ -47,25 +48,6 @@ def image_strip(owner: Any, name: str, pictures: Sequence[Path], channel: int, s
     for picture in pictures[1:]:
         strip.elements.append(picture.name)
     return strip
-
-
-def trim(strip: Any, left: int, right: int) -> None:
-    """Cut frames off both ends."""
-    if hasattr(strip, "left_handle"):
-        strip.left_handle += left
-        strip.right_handle -= right
-    else:
-        strip.frame_final_start += left
-        strip.frame_final_end -= right
-
-
-def effect(owner: Any, kind: str, channel: int, start: int, length: int, inputs: Sequence[Any]) -> Any:
-    names = owner.bl_rna.functions["new_effect"].parameters.keys()
-    values = {"name": kind, "type": kind, "channel": channel, "frame_start": start}
-    values |= {"length": length} if "length" in names else {"frame_end": start + length}
-    first = "input1" if "input1" in names else "seq1"
-    values |= {first: inputs[0], first[:-1] + "2": inputs[1]}
-    return owner.new_effect(**values)
 
 
 def test_an_image_strip_comes_out_as_it_went_in(
