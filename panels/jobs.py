@@ -10,6 +10,7 @@ from ..operators.session import Job
 from .text import draw_text, duration
 
 ENDINGS = {"done": "CHECKMARK", "cancelled": "PANEL_CLOSE", "failed": "ERROR"}
+MOST_CELLS = 3  # have room in a line of a sidebar
 METHOD_LABELS = {identifier: label for identifier, label, _ in settings.METHODS}
 
 
@@ -28,7 +29,7 @@ class TEMPERA_UL_jobs(bpy.types.UIList):
         if job.active:
             row.label(text=job.name, icon="SORTTIME", translate=False)
             bar = row.row(align=True)
-            bar.ui_units_x = 2.5
+            bar.ui_units_x = 3.2
             bar.progress(factor=job.progress, text=f"{job.progress:.0%}", translate=False)
             draw_cancel(bar, job)
         else:
@@ -127,8 +128,12 @@ def draw_actions(layout: bpy.types.UILayout, job: Job) -> None:
 
 
 def draw_numbers(layout: bpy.types.UILayout, job: Job) -> None:
-    """Draw what was measured of a job."""
-    for cells in job.numbers:
+    """Draw what was measured of a job: a line for each distance between frames, then what holds for all."""
+    over_distances = [cells for cells in job.numbers if len(cells) > MOST_CELLS]
+    lines = list(zip(*over_distances, strict=True))
+    for label, value, *verdict in (cells for cells in job.numbers if cells not in over_distances):
+        lines += [(label, value), *((words,) for words in verdict)]
+    for cells in lines:
         row = layout.row()
         for cell in cells:
             row.label(text=cell)

@@ -1,6 +1,7 @@
 """The backend in Tempera's preferences: install it, how far that is, what is there, and what to do when it failed."""
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from ..backend.bridge.errands import Progress
 from ..backend.bridge.models.catalogue import CATALOGUE, KINDS
@@ -19,10 +20,11 @@ def draw_backend(layout: bpy.types.UILayout, chosen: TEMPERA_preferences) -> Non
     """Draw the worker's own Python: its state and what can be done about it."""
     box, state = layout.box(), setup.current()
     progress = state.installing.progress
-    box.label(text=describe(state), icon="CHECKMARK" if state.standing == "ready" else "BLANK1")
+    box.label(text=describe(state), icon="CHECKMARK" if state.standing == "ready" else "BLANK1", translate=False)
     if progress is not None:
         row = box.row(align=True)
-        row.progress(factor=progress.done / progress.total if progress.total else 0.0, text=doing(progress))
+        share = progress.done / progress.total if progress.total else 0.0
+        row.progress(factor=share, text=doing(progress), translate=False)
         row.operator("tempera.cancel_install", text="", icon="X")
         return
     ended = state.installing.ended
@@ -45,15 +47,17 @@ def draw_backend(layout: bpy.types.UILayout, chosen: TEMPERA_preferences) -> Non
 def describe(state: setup.Setup) -> str:
     """Return what is installed."""
     if state.standing != "ready":
-        return f"Backend: {STANDINGS[state.standing]}"
-    made = state.made
-    return f"Backend of Tempera {made['version']}: {made['accelerator']}, Python {made['python']}"
+        return rpt_("Backend: {standing}").format(standing=rpt_(STANDINGS[state.standing]))
+    return rpt_("Backend of Tempera {version}: {accelerator}, Python {python}").format_map(state.made)
 
 
 def doing(progress: Progress) -> str:
     """Return what goes on, and how many bytes of how many are here."""
-    note = progress.note or progress.phase
-    return f"{note}: {progress.done / 1e6:.0f} of {progress.total / 1e6:.0f} MB" if progress.total else note
+    note = rpt_(progress.note or progress.phase)
+    if not progress.total:
+        return note
+    done, total = progress.done / 1e6, progress.total / 1e6
+    return rpt_("{note}: {done:.0f} of {total:.0f} MB").format(note=note, done=done, total=total)
 
 
 def draw_models(layout: bpy.types.UILayout, chosen: TEMPERA_preferences) -> None:
@@ -63,14 +67,16 @@ def draw_models(layout: bpy.types.UILayout, chosen: TEMPERA_preferences) -> None
     row.label(text="Models")
     row.operator("tempera.refresh_models", text="", icon="FILE_REFRESH")
     for each in library.found:
-        family = each.family or "any family"
-        label = f"{each.label}: {KINDS.get(each.kind, each.kind)}, {family}, {each.size / 1e9:.1f} GB"
-        box.label(text=each.problem or label, icon="ERROR" if each.problem else "CHECKMARK")
+        family = each.family or rpt_("any family")
+        kind = rpt_(KINDS.get(each.kind, each.kind))
+        label = f"{each.label}: {kind}, {family}, {size_of(each.size)}"
+        draw_text(box, rpt_(each.problem) if each.problem else label, "ERROR" if each.problem else "CHECKMARK")
     box.prop(chosen, "models_folder")
     progress, ended = library.fetching.progress, library.fetching.ended
     if progress is not None:
         row = box.row(align=True)
-        row.progress(factor=progress.done / progress.total if progress.total else 0.0, text=doing(progress))
+        share = progress.done / progress.total if progress.total else 0.0
+        row.progress(factor=share, text=doing(progress), translate=False)
         row.operator("tempera.cancel_download", text="", icon="X")
         return
     if ended is not None:
@@ -78,8 +84,14 @@ def draw_models(layout: bpy.types.UILayout, chosen: TEMPERA_preferences) -> None
     for entry in CATALOGUE:
         if not library.has(entry):
             row = box.row()
-            row.label(text=f"{entry.label} ({KINDS[entry.kind]}, {entry.size / 1e9:.1f} GB): {entry.good_for}")
+            row.label(text=f"{entry.label} ({rpt_(KINDS[entry.kind])}, {size_of(entry.size)})", translate=False)
             row.operator("tempera.download_model", text="", icon="IMPORT").identifier = entry.identifier
+            draw_text(box, rpt_(entry.good_for))
+
+
+def size_of(count: int) -> str:
+    """Return a number of bytes as an artist reads it."""
+    return rpt_("{size:.1f} GB").format(size=count / 1e9)
 
 
 SECTIONS = (draw_backend, draw_models)

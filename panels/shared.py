@@ -71,7 +71,7 @@ def draw_declared(layout: bpy.types.UILayout, scene: bpy.types.Scene, section: s
             row = column.row()
             row.use_property_decorate = False  # words need all the width there is
             row.prop(home, name, text="", placeholder=spec.label)
-        elif fits(spec.label):
+        elif fits(spec.label, [label for _, label, _ in spec.choices]):
             column.prop(home, name)
         elif kind is str:
             column.label(text=spec.label)
@@ -167,7 +167,7 @@ def draw_run(layout: bpy.types.UILayout, scene: bpy.types.Scene, source: Source)
     if source.frames:
         lines = layout.column(align=True)
         for line in cost_lines(scene, source.frames):
-            lines.label(text=line)
+            draw_text(lines, line)
     draw_problems(layout, source, "run")
     draw_preview(layout)
     for operator, icon in source.operators.items():
@@ -177,8 +177,8 @@ def draw_run(layout: bpy.types.UILayout, scene: bpy.types.Scene, source: Source)
 def draw_preview(layout: bpy.types.UILayout) -> None:
     """Draw the buttons for a preview, how far the last one is, and how it is held against its source."""
     row = layout.row(align=True)
-    row.operator("tempera.preview", text="Preview Frame", icon="IMAGE_DATA")
-    row.operator("tempera.preview", text="Three Frames").three = True
+    row.operator("tempera.preview", icon="IMAGE_DATA")
+    row.operator("tempera.preview", text="3 Frames").three = True
     preview, window = session.current().preview, bpy.context.window_manager.tempera
     if preview is None:
         return

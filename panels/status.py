@@ -12,7 +12,7 @@ def draw(header: bpy.types.Header, _context: bpy.types.Context) -> None:
     if job is not None:
         row = header.layout.row(align=True)
         row.ui_units_x = 16
-        row.progress(factor=job.progress, text=f"{job.name}: {jobs.doing(job)}")
+        row.progress(factor=job.progress, text=f"{job.name}: {jobs.doing(job)}", translate=False)
         jobs.draw_cancel(row, job)
 
 

@@ -1,0 +1,127 @@
+"""Words in panels: each fits its box at interface scales from 1 to 2, and each can be translated."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import bpy
+import pytest
+from layout_kit import Layout, Text, text_width
+from sequencer_kit import captured_job, image_strip
+from session_kit import session
+
+ROOT = Path(__file__).resolve().parents[2]
+# The room of a line, in pixels over the interface scale: of a sidebar as Blender opens it, and of the properties.
+SIDEBAR, PROPERTIES, WINDOW = 190.0, 280.0, 520.0
+AROUND = 10.0  # is left of it by what wraps words
+METHODS = ("exemplar", "framewise", "synchronized", "rerender", "tokenflow", "diffsynth", "deflicker")
+SOURCES = [*ROOT.glob("*.py")]
+for place in ("panels", "operators", "backend/bridge"):
+    SOURCES += (ROOT / place).rglob("*.py")
+LITERALS = {
+    node.value
+    for path in SOURCES
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    if isinstance(node, ast.Constant) and isinstance(node.value, str)
+}
+STATES = ("none", "running", "done", "failed")
+
+
+@pytest.fixture
+def draw(module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Text]]:
+    """Draws a panel and returns its texts."""
+
+    def drawn(panel: Any, room: float) -> list[Text]:
+        text = module("panels.text")
+        monkeypatch.setattr(text, "_room", lambda: room - AROUND)
+        monkeypatch.setattr(text, "_width", text_width)
+        monkeypatch.setattr(text, "_scale", lambda: 1.0)
+        layout = Layout()
+        panel.draw(SimpleNamespace(layout=layout), bpy.context)
+        return layout.drawn(room)
+
+    return drawn
+
+
+def put_on(scene: bpy.types.Scene, method: str) -> None:
+    """Everything that a panel can show is to be seen."""
+    wanted = scene.tempera
+    wanted.method = method
+    for name in ("controlnet", "controlnet_2", "lora", "lora_2", "lora_3", "style_adapter"):
+        setattr(wanted.diffusion, name, "/somewhere")
+    wanted.tokenflow.editor, wanted.synchronized.fusion = "pnp", "tiny"
+    wanted.keys.add().frame = 1234
+    wanted.objects.add()
+    wanted.objects.add().kind = "COLLECTION"
+
+
+def add_job(extension: str, module: Any, folder: Path, scene: bpy.types.Scene, state: str) -> None:
+    here = session(extension)
+    here.jobs.clear()
+    if state == "none":
+        return
+    made = captured_job(module("backend.bridge.job"), folder, range(1, 4), range(1, 4), scene=scene.name)
+    job = here.add(made, scene)
+    here.thumbnails.icon = lambda _job: 1  # there are no pictures in background
+    here.preview = module("operators.preview_job").Preview(here, made, scene, made.shot_folder)
+    bpy.context.window_manager.tempera.compare = "WIPE"
+    job.enter("running" if state == "running" else state, "It failed for a reason." if state == "failed" else "")
+    job.numbers = (("", "lag 1", "lag 8", "first-last", "sigma"), ("Change E", "0.000", "0.000", "0.000", "0.000"))
+    job.numbers += (("Consistency C", "0.000", "not admissible"),)
+    job.motion, job.suggestion = ("Exact for 3 of 4 objects.",), "2 key frames cover 95 % of the shot: 1, 3."
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("panel", "room"), [("sequencer", SIDEBAR), ("render", PROPERTIES)])
+def test_no_text_is_longer_than_its_box(
+    panel: str, room: float, method: str, state: str, extension: str, module: Any, draw: Any, tmp_path: Path
+) -> None:
+    scene = bpy.context.scene
+    put_on(scene, method)
+    image_strip(scene, tmp_path / "in", range(1, 3), channel=1).select = True
+    add_job(extension, module, tmp_path / "job", scene, state)
+    texts = draw(getattr(module(f"panels.{panel}"), f"TEMPERA_PT_{panel}"), room)
+    session(extension).jobs.clear()
+    session(extension).preview = None
+    assert len(texts) > 20
+    clipped = {each.text: (round(each.needs), round(each.room)) for each in texts if each.needs > each.room + 0.5}
+    assert not clipped
+    composed = [each.text for each in texts if each.translated and has_words(each.text) and each.text not in LITERALS]
+    assert not composed  # Blender translates what stands in the source; what is composed is translated before
+
+
+def test_the_preferences_fit_and_can_be_translated(module: Any, draw: Any) -> None:
+    chosen, sections = module("properties").preferences(), module("properties").PREFERENCES
+    panel = SimpleNamespace(draw=lambda self, _: [section(self.layout, chosen) for section in sections])
+    texts = draw(panel, WINDOW)
+    assert not {each.text: (each.needs, each.room) for each in texts if each.needs > each.room + 0.5}
+    assert not [each.text for each in texts if each.translated and has_words(each.text) and each.text not in LITERALS]
+
+
+def test_no_sentence_of_the_panels_is_put_together_where_no_translation_finds_it() -> None:
+    for path in (ROOT / "panels").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                words = [part.value for part in node.values if isinstance(part, ast.Constant)]
+                assert not any(" " in part and has_words(part) for part in words), f"{path.name}:{node.lineno}"
+
+
+def has_words(text: str) -> bool:
+    return re.search(r"[A-Za-z]{2}", text) is not None
+
+
+def test_the_check_finds_what_is_too_long() -> None:
+    layout = Layout()
+    row = layout.row()
+    row.label(text="short", icon="INFO")
+    row.label(text="much longer than that")
+    layout.label(text="much longer than that")
+    short, beside, alone = layout.drawn(150.0)
+    assert (short.room, beside.room, alone.room) == (75.0, 75.0, 150.0)
+    assert [each.needs > each.room for each in (short, beside, alone)] == [False, True, False]
