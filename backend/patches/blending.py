@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import cv2
 import numpy as np
+from numba import njit
 
 from ..motion.cache import Cache
 
@@ -164,7 +165,7 @@ def in_front(edge: np.ndarray, depth: np.ndarray) -> np.ndarray:
 def antialiased(
     image: np.ndarray, source: np.ndarray, index: np.ndarray, depth: np.ndarray, edge: np.ndarray
 ) -> np.ndarray:
-    """Return ``image`` ``(H, W, C)`` with the pixels of its outlines mixed from both surfaces as in ``source``.
+    """Return ``image`` ``(H, W, 3)`` with the pixels of its outlines mixed from both surfaces as in ``source``.
 
     Geometry is sampled once a pixel, so what is gathered along it has jagged outlines, and beside them colours of
     another frame's background. At every pixel of ``edge`` (see :func:`outlines`) the colour F of its own surface and
@@ -173,31 +174,47 @@ def antialiased(
     pixels around. Pixels with no inside near them, as on a hair, stay as they are.
     """
     y, x = np.nonzero(edge)
-    reach = np.arange(-WINDOW, WINDOW + 1)
-    dy, dx = (grid.ravel() for grid in np.meshgrid(reach, reach, indexing="ij"))
-    rows = np.clip(y[:, None] + dy, 0, image.shape[0] - 1)
-    columns = np.clip(x[:, None] + dx, 0, image.shape[1] - 1)
-    near = np.exp(-(dx**2 + dy**2)).astype(np.float32)
-    close = np.exp(-2.5 * (dx**2 + dy**2)).astype(np.float32)  # narrow: measured on a disc
-    ratio = depth[rows, columns] / np.maximum(depth[y, x], 1e-6)[:, None]
-    own = (index[rows, columns] == index[y, x][:, None]) & (np.abs(np.log(np.maximum(ratio, 1e-6))) < 2 * WINDOW * STEP)
-    inside = ~edge[rows, columns]
-    shape = own @ close / close.sum()
-    front, found_front = _mean(near * (own & inside), rows, columns, source, image)
-    back, found_back = _mean(near * (~own & inside), rows, columns, source, image)
-    span = front[0] - back[0]
-    evidence = ((source[y, x] - back[0]) * span).sum(1)
+    shape, means, counts = _beside(y, x, source, image, index, depth.astype(np.float32, copy=False), edge)
+    front, back = means[:, 0], means[:, 1]
+    span = (front - back)[:, :3]
+    evidence = ((source[y, x] - back[:, :3]) * span).sum(1)
     coverage = (evidence + NOISE**2 * shape) / ((span**2).sum(1) + NOISE**2)
-    mixed = back[1] + np.clip(coverage, 0, 1)[:, None] * (front[1] - back[1])
+    mixed = back[:, 3:] + np.clip(coverage, 0, 1)[:, None] * (front - back)[:, 3:]
     result = image.copy()
-    result[y, x] = np.where((found_front & found_back)[:, None], mixed, image[y, x])
+    result[y, x] = np.where((counts > 0).all(1, keepdims=True), mixed, image[y, x])
     return result
 
 
-def _mean(
-    weight: np.ndarray, rows: np.ndarray, columns: np.ndarray, *images: np.ndarray
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return the weighted means ``(N, 3)`` of the images at the given pixels, and where there were any."""
-    total = weight.sum(1)
-    share = (weight / np.maximum(total, 1e-6)[:, None])[:, None]
-    return [(share @ image[rows, columns])[:, 0] for image in images], total > 0
+@njit(cache=True, nogil=True)
+def _beside(
+    rows: np.ndarray, columns: np.ndarray, source: np.ndarray, image: np.ndarray,
+    index: np.ndarray, depth: np.ndarray, edge: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """Look around every given pixel of an edge, at most ``WINDOW`` px away, for the two surfaces that meet there.
+
+    Returns the share of the pixels around that are of its own surface ``(N,)``; the mean colours of its own and of the
+    other surface ``(N, 2, 6)``, in the source and in the image, away from edges; and of how many pixels, ``(N, 2)``.
+    """
+    shape = np.zeros(len(rows), np.float32)
+    means, counts = np.zeros((len(rows), 2, 6), np.float32), np.zeros((len(rows), 2), np.float32)
+    (height, width), within = index.shape, np.exp(2 * WINDOW * STEP)
+    near = np.exp(-(np.arange(WINDOW + 1.0) ** 2))
+    close = near**2.5  # narrow: measured on a disc
+    for n in range(len(rows)):
+        y, x, every = rows[n], columns[n], 0.0
+        here = max(depth[y, x], 1e-6)
+        for dy in range(-WINDOW, WINDOW + 1):
+            for dx in range(-WINDOW, WINDOW + 1):
+                v, u = min(max(y + dy, 0), height - 1), min(max(x + dx, 0), width - 1)
+                own = index[v, u] == index[y, x] and here < depth[v, u] * within and depth[v, u] < here * within
+                weight = close[abs(dx)] * close[abs(dy)]
+                every, shape[n] = every + weight, shape[n] + weight * own
+                if not edge[v, u]:
+                    side, weight = (0 if own else 1), near[abs(dx)] * near[abs(dy)]
+                    counts[n, side] += weight
+                    for c in range(3):
+                        means[n, side, c] += weight * source[v, u, c]
+                        means[n, side, 3 + c] += weight * image[v, u, c]
+        shape[n] /= every
+        means[n] /= np.maximum(counts[n], 1e-6)[:, None]
+    return shape, means, counts
