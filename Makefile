@@ -23,7 +23,7 @@ test-all: test
 # The real Blender in a window, by clicks and keys: BLENDER names it where it is not on the PATH. Pictures of every state
 # of the panels are left in build/window.
 test-window: environments
-	$(WORKER) -m pytest tests/window
+	$(WORKER) -m pytest -rs tests/window
 
 bench: environments
 	$(BPY) tools/demo.py --only-shots

@@ -9,7 +9,7 @@ from pathlib import Path
 import bpy
 
 FOLDER = Path(os.environ["TEMPERA_WINDOW"])
-NAMES = {"bpy": bpy}
+NAMES = {"bpy": bpy}  # what commands know: beside it the window and its scene, as they are when one runs
 bpy.context.preferences.view.show_splash = False
 
 
@@ -18,6 +18,8 @@ def tick() -> float:
         words = io.StringIO()
         command = path.read_text(encoding="utf-8")
         path.unlink()
+        NAMES["window"] = bpy.context.window_manager.windows[0]
+        NAMES["scene"] = NAMES["window"].scene
         try:
             with contextlib.redirect_stdout(words):
                 exec(compile(command, path.name, "exec"), NAMES)  # the test's own words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 SIZE = (1600, 1400)
 PATIENCE = 300.0
 HERE = Path(__file__).resolve().parent
+PLACE = HERE.parents[1] / "build" / "window"  # of the profile, the logs and the pictures
+PROGRAM = os.environ.get("BLENDER") or shutil.which("blender") or ""
+NAME = "bl_ext.user_default.tempera"
 
 
 class Screen:
@@ -31,22 +35,21 @@ class Screen:
 
 
 class Blender:
-    """A Blender with a window on ``screen``. ``folder`` takes its settings, its commands and its log."""
+    """A Blender with a window on ``screen``; ``name`` is that of its log and of the folder for its commands."""
 
-    def __init__(self, blender: str, screen: Screen, folder: Path, pictures: Path, *arguments: str) -> None:
-        self._screen, self._pictures, self._count = screen, pictures, 0
-        self._commands = folder / "commands"
-        self._commands.mkdir(parents=True, exist_ok=True)
+    def __init__(self, screen: Screen, name: str) -> None:
+        self._screen, self._count = screen, 0
+        self._commands, self.log = PLACE / name, PLACE / f"{name}.log"
+        self._commands.mkdir()
         environment = os.environ | {
             "DISPLAY": screen.name, "LIBGL_ALWAYS_SOFTWARE": "1", "TEMPERA_WINDOW": str(self._commands),
-            "BLENDER_USER_RESOURCES": str(folder / "settings"),
+            "BLENDER_USER_RESOURCES": str(PLACE / "settings"),
         }  # fmt: skip
-        place = ["--gpu-backend", "opengl", "--window-geometry", "0", "0", *map(str, SIZE)]
-        with (folder / "blender.log").open("ab") as log:
+        window = ["--gpu-backend", "opengl", "--window-geometry", "0", "0", *map(str, SIZE)]
+        with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [blender, *place, *arguments, "--python", str(HERE / "driver.py")],
-                env=environment, stdout=log, stderr=log,
-            )  # fmt: skip
+                [PROGRAM, *window, "--python", str(HERE / "driver.py")], env=environment, stdout=log, stderr=log
+            )
 
     def run(self, command: str, patience: float = PATIENCE) -> str:
         """Run Python in Blender's main loop and return what it prints."""
@@ -65,7 +68,7 @@ class Blender:
 
     def ask(self, expression: str) -> str:
         """Return the value of an expression, as text."""
-        return self.run(f"print({expression})")
+        return self.run(f"print(({expression}))")
 
     def until(self, expression: str, patience: float = PATIENCE) -> None:
         """Wait until an expression is true."""
@@ -77,7 +80,7 @@ class Blender:
     def settle(self) -> None:
         """Wait until what was done is drawn."""
         for _ in range(3):
-            self.run("[area.tag_redraw() for area in bpy.context.window_manager.windows[0].screen.areas]")
+            self.run("[area.tag_redraw() for area in window.screen.areas]")
             time.sleep(0.2)
 
     def move(self, x: int, y: int) -> None:
@@ -89,6 +92,11 @@ class Blender:
         self.move(x, y)
         time.sleep(0.3)
         self._xdotool("click", "1")
+        self.settle()
+
+    def scroll(self, clicks: int) -> None:
+        """Turn the mouse's wheel, down by ``clicks`` or up where they are negative."""
+        self._xdotool("click", "--repeat", str(abs(clicks)), "5" if clicks > 0 else "4")
         self.settle()
 
     def drag(self, start: tuple[int, int], end: tuple[int, int]) -> None:
@@ -129,6 +137,14 @@ class Blender:
                         return x, y - above
         raise AssertionError(f"{area} shows no button of {operator}; see {self.picture('lost')}")
 
+    def place_of(self, frame: float, channel: float) -> tuple[int, int]:
+        """Return where on the screen a frame of a channel is in the sequencer."""
+        print_place = f"""
+x, y = region.view2d.view_to_region({frame}, {channel}, clip=False)
+print(region.x + x, window.height - region.y - y)
+"""
+        return tuple(map(int, self.run(AREA.format(area="SEQUENCE_EDITOR", region="WINDOW") + print_place).split()))
+
     def open_tab(self, category: str, area: str) -> None:
         """Open a tab of an editor's sidebar: click down the tabs until it is the open one."""
         place = {"area": area, "region": "UI"}
@@ -144,11 +160,12 @@ class Blender:
         self.move(x, y)
         return operator in self.run(NAME_BUTTON.format(**place))
 
-    def picture(self, name: str) -> Path:
-        """Take a picture of the screen."""
-        path = self._pictures / f"{name}.png"
-        size = "x".join(map(str, SIZE))
-        grab = ["-f", "x11grab", "-video_size", size, "-i", self._screen.name, "-frames:v", "1"]
+    def picture(self, name: str, part: tuple[int, int, int, int] = (0, 0, *SIZE)) -> Path:
+        """Take a picture of ``part`` of the screen: its left and upper edge from the corner, width and height."""
+        path = PLACE / f"{name}.png"
+        left, top, width, height = part
+        corner, size = f"{self._screen.name}+{left},{top}", f"{width}x{height}"
+        grab = ["-f", "x11grab", "-video_size", size, "-i", corner, "-frames:v", "1"]
         subprocess.run(["ffmpeg", "-loglevel", "error", "-y", *grab, str(path)], check=True)
         return path
 
@@ -161,7 +178,6 @@ class Blender:
 
 
 AREA = """
-window = bpy.context.window_manager.windows[0]
 area = next(area for area in window.screen.areas if area.type == "{area}")
 region = next(region for region in area.regions if region.type == "{region}")
 """

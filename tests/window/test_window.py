@@ -1,39 +1,22 @@
 """A session in the real Blender, by clicks and keys: a look, a run, second thoughts, paint, and what goes wrong.
 
-Run by ``make test-window``. BLENDER names the program where it is not on the PATH. Pictures of every state of the
-panels are left in ``build/window`` to be looked at.
+Run by ``make test-window``. BLENDER names the program where it is not on the PATH. Pictures of what is seen on the way
+are left in ``build/window``.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from real_window import Blender, Screen
+from real_window import NAME, PLACE, Blender
 
-ROOT = Path(__file__).resolve().parents[2]
-PLACE = ROOT / "build" / "window"
-BLENDER = os.environ.get("BLENDER") or shutil.which("blender")
-MISSING = [name for name in ("Xvfb", "xdotool", "ffmpeg") if shutil.which(name) is None]
-NAME = "bl_ext.user_default.tempera"
 JOBS = "session.jobs"
-
-pytestmark = [
-    pytest.mark.skipif(not BLENDER, reason="No Blender: put it on the PATH, or name it with BLENDER=/path/to/blender."),
-    pytest.mark.skipif(bool(MISSING), reason=f"Not installed: {', '.join(MISSING)}."),
-]
-
 SCENE = """
-import importlib, sys
-package = importlib.import_module("{name}")
-session = importlib.import_module("{name}.operators.session").current()
 bpy.ops.tempera.build_demo()
-scene = bpy.context.window_manager.windows[0].scene
+scene = window.scene
 scene.frame_end = {frames}
 scene.render.resolution_percentage = 25
 scene.cycles.samples = 1
@@ -45,7 +28,6 @@ for panel in list(bpy.types.Panel.__subclasses__()):
     if getattr(panel, "bl_context", "") == "render" and "TEMPERA" not in panel.__name__ and panel.is_registered:
         bpy.utils.unregister_class(panel)
 bpy.context.preferences.view.render_display_type = "AREA"
-window = bpy.context.window_manager.windows[0]
 for area in list(window.screen.areas):
     if area.type == "VIEW_3D":
         area.type = "IMAGE_EDITOR"
@@ -68,13 +50,11 @@ def timed(self):
 kind.tick = timed
 """
 SEQUENCER = """
-window = bpy.context.window_manager.windows[0]
 area = next(area for area in window.screen.areas if area.type == "IMAGE_EDITOR")
 area.type = "SEQUENCE_EDITOR"
 area.spaces[0].show_region_ui = True
 """
 WIDER = """
-window = bpy.context.window_manager.windows[0]
 for area in list(window.screen.areas):
     if area.type in {{"IMAGE_EDITOR", "SEQUENCE_EDITOR"}}:
         area.type = "PROPERTIES"
@@ -88,33 +68,15 @@ for area in window.screen.areas:
 FRAMES = 6
 
 
-def command(*words: str) -> None:
-    """Run one of Blender's commands."""
-    environment = os.environ | {"BLENDER_USER_RESOURCES": str(PLACE / "settings")}
-    subprocess.run([str(BLENDER), "--command", "extension", *words], env=environment, check=True)
-
-
 @pytest.fixture(scope="module")
-def window() -> Iterator[Blender]:
-    """Blender with Tempera installed from its zip, and the demo shot open."""
-    shutil.rmtree(PLACE, ignore_errors=True)
-    PLACE.mkdir(parents=True)
-    command("build", "--source-dir", str(ROOT), "--output-dir", str(PLACE))
-    (package,) = PLACE.glob("*.zip")
-    command("validate", str(package))
-    command("install-file", "-r", "user_default", "--enable", str(package))
-    os.environ.setdefault("TEMPERA_WORKER_PYTHON", str(ROOT / ".venv-worker" / "bin" / "python"))
-    screen = Screen(PLACE / "screen.log")
-    blender = Blender(str(BLENDER), screen, PLACE, PLACE)
-    try:
-        blender.run(SCENE.format(name=NAME, blend=PLACE / "shot.blend", frames=FRAMES))
-        blender.run(LAYOUT)
-        blender.run(TICKS)
-        blender.settle()
-        yield blender
-    finally:
-        blender.close()
-        screen.close()
+def window(start: Callable[[str], Blender]) -> Blender:
+    """Blender with the demo shot open."""
+    blender = start("session")
+    blender.run(SCENE.format(blend=PLACE / "shot.blend", frames=FRAMES))
+    blender.run(LAYOUT)
+    blender.run(TICKS)
+    blender.settle()
+    return blender
 
 
 def state(window: Blender) -> str:
@@ -192,7 +154,6 @@ def test_a_file_is_loaded_again_during_a_run(window: Blender) -> None:
     window.press_button("tempera.restyle", "PROPERTIES")
     window.until(f"{JOBS}[-1].active")
     window.run("bpy.ops.wm.revert_mainfile()")
-    window.run("scene = bpy.context.window_manager.windows[0].scene")
     window.until(f"not {JOBS}[-1].active")
     assert state(window) == "done"
     window.until(f"{JOBS}[-1].strip is not None and len({JOBS}[-1].strip.elements) == {FRAMES}")
@@ -227,6 +188,6 @@ def test_panels_at_other_scales(window: Blender, scale: float) -> None:
     window.run(f"bpy.context.preferences.view.ui_scale = {scale}")
     window.run(WIDER.format(width=282 * scale))
     for method in ("exemplar", "synchronized", "tokenflow"):
-        window.run(f"bpy.context.window_manager.windows[0].scene.tempera.method = '{method}'")
+        window.run(f"scene.tempera.method = '{method}'")
         window.settle()
         window.picture(f"14-{method}-{scale:g}x")
