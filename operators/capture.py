@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -345,10 +345,23 @@ def save_copy(scratch: Path) -> Path:
     original = Path(bpy.data.filepath or "untitled.blend")
     copy = scratch / original.name
     try:
-        bpy.ops.wm.save_as_mainfile(filepath=str(copy), copy=True, compress=False)
+        with without_picture():
+            bpy.ops.wm.save_as_mainfile(filepath=str(copy), copy=True, compress=False)
     except RuntimeError as error:
         raise UserError(f"A copy of the file cannot be saved in {scratch}. Make room on that disk.") from error
     return copy
+
+
+@contextmanager
+def without_picture() -> Iterator[None]:
+    """Save files without the picture that file browsers show: rendering it takes far longer than all the rest."""
+    preferences = bpy.context.preferences
+    kept, dirty = preferences.filepaths.file_preview_type, preferences.is_dirty
+    preferences.filepaths.file_preview_type = "NONE"
+    try:
+        yield
+    finally:
+        preferences.filepaths.file_preview_type, preferences.is_dirty = kept, dirty
 
 
 def lend_cache(cache: Path, scratch: Path, unbaked: bool) -> None:

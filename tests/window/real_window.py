@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -35,15 +36,18 @@ class Screen:
 
 
 class Blender:
-    """A Blender with a window on ``screen``; ``name`` is that of its log and of the folder for its commands."""
+    """A Blender with a window on ``screen``; ``name`` is that of its log and of the folder for its commands.
 
-    def __init__(self, screen: Screen, name: str) -> None:
+    ``profile`` is the folder of its preferences, by default the one in which Tempera is installed.
+    """
+
+    def __init__(self, screen: Screen, name: str, profile: str = "settings") -> None:
         self._screen, self._count = screen, 0
         self._commands, self.log = PLACE / name, PLACE / f"{name}.log"
         self._commands.mkdir()
         environment = os.environ | {
             "DISPLAY": screen.name, "LIBGL_ALWAYS_SOFTWARE": "1", "TEMPERA_WINDOW": str(self._commands),
-            "BLENDER_USER_RESOURCES": str(PLACE / "settings"),
+            "BLENDER_USER_RESOURCES": str(PLACE / profile),
         }  # fmt: skip
         window = ["--gpu-backend", "opengl", "--window-geometry", "0", "0", *map(str, SIZE)]
         with self.log.open("ab") as log:
@@ -92,6 +96,12 @@ class Blender:
         self.move(x, y)
         time.sleep(0.3)
         self._xdotool("click", "1")
+        self.settle()
+
+    def drop(self, file: Path, x: int, y: int) -> None:
+        """Drop a file onto a place on the screen."""
+        drag = [sys.executable, str(HERE / "drop.py"), str(file), str(x), str(y)]
+        subprocess.run(drag, env=os.environ | {"DISPLAY": self._screen.name}, check=True)
         self.settle()
 
     def scroll(self, clicks: int) -> None:

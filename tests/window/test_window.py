@@ -79,6 +79,11 @@ def window(start: Callable[[str], Blender]) -> Blender:
     return blender
 
 
+def has_picture(blend: Path) -> bool:
+    """Return whether a file that is not compressed brings the picture that file browsers show: the block TEST."""
+    return b"TEST" in blend.read_bytes()[:1000]
+
+
 def state(window: Blender) -> str:
     return window.ask(f"{JOBS}[-1].state if {JOBS} else ''")
 
@@ -118,6 +123,10 @@ def test_escape_cancels_a_run_and_resume_ends_it(window: Blender) -> None:
     window.until(f"not {JOBS}[-1].active")
     assert state(window) == "cancelled"
     window.picture("06-cancelled")
+    assert window.ask("bpy.context.preferences.filepaths.file_preview_type") == "AUTO"
+    window.run(f"bpy.ops.wm.save_as_mainfile(filepath=r'{PLACE / 'copy.blend'}', copy=True, compress=False)")
+    assert has_picture(PLACE / "copy.blend")
+    assert not has_picture(Path(window.ask(f"{JOBS}[-1].folder")) / "shot" / "scene.blend")  # a freeze of seconds here
     window.press_button("tempera.resume", "PROPERTIES")
     window.until(f"not {JOBS}[-1].active")
     assert state(window) == "done", window.ask(f"{JOBS}[-1].message")
