@@ -36,6 +36,7 @@ RELIT = 0.5  # change of light, as a logarithm, at which strokes count e times l
 DISAGREEMENT = 0.08  # difference of light and shade at which a frame counts e times less
 LEVELS = 3  # of frames that surfaces are gathered from, each between those before
 ENOUGH = 0.01  # of a frame, that may be left to the frame itself without asking others
+THIRDS = np.full(3, 1 / 3, np.float32)
 DETAIL = 4.0  # px, across which strokes are told from what they cover
 
 
@@ -155,7 +156,7 @@ class Strokes:
         now = self._steady.get(frame)
         difference, _ = tone_difference(image, now, weight, self._pixels(REGION))
         image = with_tone(image, -difference)
-        miss = local_mean((image - now).mean(-1), self._pixels(SHADE), weight)
+        miss = local_mean((image - now) @ THIRDS, self._pixels(SHADE), weight)
         return image, weight * np.exp(-((miss / DISAGREEMENT) ** 2))
 
 

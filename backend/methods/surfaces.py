@@ -43,7 +43,7 @@ class Surfaces:
         near = (found.valid > 0) & cv2.dilate(found.strict.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
         then, now = warp(self.from_outline(painted), found.flow), self.from_outline(frame)
         front = self._fronts.get(frame)
-        slid = np.linalg.norm(found.flow - found.flow.reshape(-1, 2)[front], axis=-1) > reach
+        slid = np.hypot(*np.moveaxis(found.flow - found.flow.reshape(-1, 2)[front], -1, 0)) > reach
         strayed = (then < reach) & ((now > then + 1) | slid & (now < reach))
         poor = strayed | (sampling(found.flow)[0] < STRETCH)
         behind = front != np.arange(front.size).reshape(front.shape)

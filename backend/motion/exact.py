@@ -11,7 +11,7 @@ from .cache import Budget, Cache
 from .correspondence import Correspondence, chain, checked, identity, nothing
 from .geometry import SceneGeometry
 from .stability import DRIFT, Stability
-from .vectors import neighbour_flow
+from .vectors import apart, neighbour_flow
 
 
 class ExactMotion:
@@ -51,7 +51,7 @@ class ExactMotion:
         if abs(i - j) == 1:
             vector = self._vector(i, j, flow, systems)
             # Both are exact, but only the Vector pass can be wrong; of a face seen edge-on it is the finer one.
-            better = (systems != System.MATRICES)[owner] | (np.abs(vector - flow).max(-1) <= DRIFT[0])
+            better = (systems != System.MATRICES)[owner] | (apart(vector, flow) <= DRIFT[0])
             better &= (owner >= 0) & ~self.stability.changing[owner] & np.isfinite(vector).all(-1)
             flow[better] = vector[better]
         valid, strict = self.book.agreement(i, j, flow, systems)

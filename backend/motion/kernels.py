@@ -22,6 +22,8 @@ FLAT = 2e-4  # squared footprints by which pixels must stand out from a facet to
 Point = tuple[float, float, float]
 SPREAD = 1e6  # keeps the seeds of different owners apart in the tree
 
+inlined = njit(cache=True, nogil=True, inline="always")  # a call counts references to its arrays: dear in a small one
+
 
 @njit(cache=True, nogil=True)
 def push(address: np.ndarray, owner: np.ndarray, matrices: np.ndarray) -> np.ndarray:
@@ -88,33 +90,33 @@ def differentiate(owner: np.ndarray, address: np.ndarray, scale: np.ndarray) -> 
     return slopes
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _address(address: np.ndarray, x: int, y: int) -> Point:
     return np.float64(address[y, x, 0]), np.float64(address[y, x, 1]), np.float64(address[y, x, 2])
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _square(a: Point) -> float:
     return a[0] * a[0] + a[1] * a[1] + a[2] * a[2]
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _dot(a: Point, b: Point) -> float:
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _cross(a: Point, b: Point) -> Point:
     return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _residual(address: np.ndarray, scale: np.ndarray, x: int, y: int, q: Point) -> Point:
     s = np.float64(scale[y, x])
     return s * (address[y, x, 0] - q[0]), s * (address[y, x, 1] - q[1]), s * (address[y, x, 2] - q[2])
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _side(
     owner: np.ndarray, address: np.ndarray, scale: np.ndarray, x: int, y: int, dx: int, dy: int, q: Point, g: Point
 ) -> Point:
@@ -126,7 +128,7 @@ def _side(
     return h[0] - g[0], h[1] - g[1], h[2] - g[2]
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _edge(
     owner: np.ndarray, address: np.ndarray, scale: np.ndarray, x: int, y: int, dx: int, dy: int, q: Point, g: Point
 ) -> Point:
@@ -137,7 +139,7 @@ def _edge(
     return edge
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _solve(g: Point, cx: Point, cy: Point) -> tuple[float, float, float, float]:
     """Least-squares root of g + cx dx + cy dy; returns dx, dy, the square left of g there, and that of a footprint."""
     xx, yy = _square(cx), _square(cy)
@@ -190,7 +192,7 @@ def _along_sight(g: Point, cx: Point, cy: Point, bend: Point, dx: float, dy: flo
     return dx, dy
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _nearest_owned(owner: np.ndarray, px: float, py: float, o: int) -> tuple[int, int]:
     """Find the pixel of owner ``o`` nearest to (px, py), at most 1.5 px away on either axis, else (-1, -1)."""
     x, y = int(np.rint(px)), int(np.rint(py))
@@ -265,7 +267,7 @@ def _walk(
     return False, 0.0, 0.0
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _beside(flow: np.ndarray, owner: np.ndarray, x: int, y: int, turn: int, k: int) -> tuple[bool, float, float]:
     """Say where pixel (x, y) would be if it moved like the ``k``-th of its neighbours that a sweep passed before it."""
     u, v = x + turn * (k - 1 if k < 2 else 1), y - turn * min(k, 1)
@@ -313,7 +315,7 @@ def pull(
     return flow
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _shows(
     owner: np.ndarray, address: np.ndarray, scale: np.ndarray, slopes: np.ndarray,
     u: int, v: int, o: int, q: Point, px: float, py: float, tolerance: float,

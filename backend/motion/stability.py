@@ -18,7 +18,7 @@ from .addresses import PULLED, AddressBook, System, bind, repeats
 from .cache import Cache
 from .correspondence import Correspondence, checked
 from .geometry import SceneGeometry, SceneObject
-from .vectors import neighbour_flow
+from .vectors import apart, neighbour_flow
 
 SAMPLE = 4  # pairs of neighbours that every object is checked on, and about as many on the way between two frames;
 BUDGET = 4 << 20  # fewer where they would be more pixels than this
@@ -90,7 +90,7 @@ class Stability:
         It is where most of it disagrees, also where two coordinates that know nothing of one another agree against it:
         matrices and Generated coordinates of rigid objects, Generated coordinates and rest positions of the others.
         """
-        difference = np.abs(flow - neighbour_flow(self.scene.layer(i), j - i)).max(-1)
+        difference = apart(flow, neighbour_flow(self.scene.layer(i), j - i))
         known = np.isfinite(difference)
         if known.sum() < ENOUGH or (difference[known] <= SLIDE[0]).mean() > 0.5:
             return False
@@ -196,7 +196,7 @@ class Stability:
         vector = self._vectors.get((frame, other))
         compared &= vector.strict & (vector.valid > 0)
         flow = self.book.flow(frame, other, systems)
-        off = np.abs(flow - vector.flow).max(-1)
+        off = apart(flow, vector.flow)
         wrong = (compared, compared & ~(off <= SLIDE[0]), compared & ~(off <= DRIFT[0]))
         found = np.array([np.bincount(page.owner[which], minlength=len(systems)) for which in wrong])
         if disagrees(found).any() and self.contradicted(frame, other, flow, systems):

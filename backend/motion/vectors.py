@@ -18,3 +18,9 @@ def neighbour_flow(layer: DataLayer, step: int) -> np.ndarray:
     flow = np.stack([vector[..., 0], -vector[..., 1]] if step < 0 else [-vector[..., 2], vector[..., 3]], -1)
     flow[layer.sky] = np.nan
     return flow
+
+
+def apart(flow: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return by how much two flows differ, ``(H, W)`` px: the larger of both components; NaN where either is."""
+    difference = np.abs(flow - other)
+    return np.maximum(difference[..., 0], difference[..., 1])

@@ -14,6 +14,8 @@ INTERPOLATION = {
     "nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4,
 }
 OCTAVES = 3  # of shrinking that are filtered
+LEAST = 0.1  # of an octave: less aliases nothing that can be seen
+ROW = 1024  # positions
 REMAINDERS = ((), (1,), (1, 1), (3,))
 
 
@@ -24,28 +26,40 @@ def warp(image: np.ndarray, flow: np.ndarray, interpolation: Interpolation = "cu
     Returns ``(h, w)`` or ``(h, w, C)`` float32. Whole-pixel flows copy bit for bit. Cubic is OpenCV's (a = -0.75);
     "lanczos" (8 x 8 taps) keeps more of what is fine. Both may overshoot the range of the input.
     """
-    x, y = np.moveaxis(pixel_grid((flow.shape[1], flow.shape[0])) + flow.astype(np.float32, copy=False), -1, 0)
-    x, y = np.ascontiguousarray(x), np.ascontiguousarray(y)
+    position = pixel_grid((flow.shape[1], flow.shape[0])) + flow.astype(np.float32, copy=False)
+    return _sampled(image, position, interpolation)
+
+
+def _sampled(image: np.ndarray, position: np.ndarray, interpolation: Interpolation = "cubic") -> np.ndarray:
+    """Sample ``image`` ``(H, W)`` or ``(H, W, C)`` at ``position`` ``(h, w, 2)`` float32, (x, y) in pixels."""
+    x, y = np.ascontiguousarray(position[..., 0]), np.ascontiguousarray(position[..., 1])
     source = np.asarray(image, np.float32).reshape(*image.shape[:2], -1)
-    warped = np.empty((*flow.shape[:2], source.shape[2]), np.float32)
+    warped = np.empty((*position.shape[:2], source.shape[2]), np.float32)
     first = 0
     # OpenCV samples 1, 3 and 4 channels exactly, 2 on a grid of 1/32 px, more than 4 not at all by cubic.
     for count in (4,) * (source.shape[2] // 4) + REMAINDERS[source.shape[2] % 4]:
         part = np.ascontiguousarray(source[..., first : first + count])
         sampled = cv2.remap(part, x, y, INTERPOLATION[interpolation], borderMode=cv2.BORDER_REPLICATE)
-        warped[..., first : first + count] = np.asarray(sampled).reshape(*flow.shape[:2], -1)
+        warped[..., first : first + count] = np.asarray(sampled).reshape(*position.shape[:2], -1)
         first += count
-    return warped.reshape(*flow.shape[:2], *image.shape[2:])
+    return warped.reshape(*position.shape[:2], *image.shape[2:])
 
 
 def gather(image: np.ndarray, flow: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Carry ``image`` ``(H, W, 3)`` along ``flow``, blurred first where ``scale`` ``(H, W)`` of its pixels fall on one.
 
-    Bicubic sampling alone would alias where a surface is now smaller than when it was painted.
+    Bicubic sampling alone would alias where a surface is now smaller than when it was painted. Those are few pixels,
+    and only they are sampled again.
     """
     result = warp(image, flow)
-    octaves = np.clip(np.log2(np.maximum(scale, 1)), 0, OCTAVES)
-    for octave in range(1, int(np.ceil(octaves.max() - 0.1)) + 1):
-        blurred = warp(cv2.GaussianBlur(image, (0, 0), 0.5 * 2**octave), flow)
-        result += np.clip(octaves - (octave - 1), 0, 1)[..., None] * (blurred - result)
+    octaves = np.minimum(np.log2(np.maximum(scale, 1)), OCTAVES)
+    octaves[octaves < LEAST] = 0
+    position = pixel_grid((flow.shape[1], flow.shape[0])) + flow
+    for octave in range(1, int(np.ceil(octaves.max())) + 1):
+        few = octaves > octave - 1
+        places = position[few]
+        rows = np.resize(places, (-(-len(places) // ROW), ROW, 2))  # OpenCV's limit is 32767 in a row
+        blurred = _sampled(cv2.GaussianBlur(image, (0, 0), 0.5 * 2**octave), rows).reshape(-1, 3)[: len(places)]
+        share = np.minimum(octaves[few] - (octave - 1), 1)[:, None]
+        result[few] += share * (blurred - result[few])
     return np.clip(result, 0, 1)
