@@ -9,10 +9,13 @@ from typing import Any
 
 import diffusers
 import torch
+from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ..bridge.errors import UserError
-from .loading import load_part
+from .loading import load_part, refuse_nan, refuse_pickle
 from .protocol import Images
 
 CLASSES = {"ControlNetModel": diffusers.ControlNetModel, "ControlNetUnionModel": diffusers.ControlNetUnionModel}
@@ -23,7 +26,10 @@ SHARED = ("in_channels", "block_out_channels", "layers_per_block", "down_block_t
 
 @dataclass(frozen=True)
 class Control:
-    """A ControlNet on disk: which control image it wants to see ("depth", ...), and the folder of its weights."""
+    """A ControlNet on disk: which control image it wants to see ("depth", ...), and the folder or file of its weights.
+
+    Other programs keep it as a single .safetensors file.
+    """
 
     kind: str
     folder: Path
@@ -38,7 +44,10 @@ class ControlNet:
         UserError where its inner widths are not the UNet's, or a union net has not learned what is asked of it.
         """
         if control.folder not in shared:
-            shared[control.folder] = load_part(CLASSES, control.folder, unet.dtype)
+            single = control.folder.is_file()
+            shared[control.folder] = (
+                _read_file(control.folder, unet) if single else load_part(CLASSES, control.folder, unet.dtype)
+            )
         self.network = shared[control.folder]
         _refuse_misfit(self.network.config, unet.config, control.folder)
         self._skill: int | None = None
@@ -71,6 +80,33 @@ def residuals(nets: Sequence[ControlNet], images: Images, **call: Any) -> dict[s
         down = [old + new for old, new in zip(down, more, strict=True)] if down else more
         mid = middle if mid is None else mid + middle
     return {} if mid is None else {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
+
+
+def _read_file(path: Path, unet: Any) -> Any:
+    """Return the ControlNet in a single file, under the names of the original code or of diffusers.
+
+    Such a file holds weights alone; what they are of is told by the UNet that they were made for. UserError where it is
+    a pickle, damaged, or made for another UNet.
+    """
+    refuse_pickle(path)
+    try:
+        weights = convert_controlnet_checkpoint(load_file(path), unet.config)
+        widening = ("conv_in", "blocks.1", "blocks.3", "blocks.5")  # of what reads the control image
+        network = diffusers.ControlNetModel.from_unet(
+            unet, load_weights_from_unet=False,
+            conditioning_embedding_out_channels=tuple(
+                len(weights[f"controlnet_cond_embedding.{name}.weight"]) for name in widening
+            ),
+        )  # fmt: skip
+        network.load_state_dict(weights)
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"The ControlNet {path} does not fit the model ({reason}). Choose one made for this family of models, or "
+            "the folder of a union ControlNet."
+        ) from error
+    refuse_nan(network, path)
+    return torch.nn.Module.to(network, unet.dtype).eval().requires_grad_(False)
 
 
 def _refuse_misfit(net: Any, unet: Any, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -85,6 +86,23 @@ def save_3_checkpoint(path: Path, model: Path, encoders: bool = True) -> Path:
         shared = "text_encoders.t5xxl.transformer.shared.weight"
         weights["text_encoders.t5xxl.transformer.encoder.embed_tokens.weight"] = weights[shared].clone()
     save_file({key: value.contiguous() for key, value in weights.items()}, path)
+    return path
+
+
+def save_control_checkpoint(path: Path, folder: Path) -> Path:
+    """Save the ControlNet in ``folder``, of the 1.5 class, as one file."""
+    renamed = {}
+    for key, value in _read(folder).items():
+        if key.startswith("controlnet_cond_embedding."):
+            place, kind = key.split(".", 1)[1].rsplit(".", 1)
+            number = {"conv_in": 0, "conv_out": 14}.get(place) or 2 * int(place.partition("blocks.")[2] or -1) + 2
+            renamed[f"input_hint_block.{number}.{kind}"] = value
+        elif key.startswith("controlnet_"):
+            place = key.replace("controlnet_mid_block.", "middle_block_out.0.")
+            renamed[re.sub(r"controlnet_down_blocks\.(\d+)", r"zero_convs.\1.0", place)] = value
+        else:
+            renamed[tiny.original_unet_name(key)] = value
+    save_file({f"control_model.{key}": value.contiguous() for key, value in renamed.items()}, path)
     return path
 
 

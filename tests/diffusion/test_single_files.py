@@ -13,9 +13,12 @@ from torch import Tensor
 
 from backend.bridge.errors import UserError
 from backend.bridge.models.library import look
+from backend.diffusion.conditioning import Condition
 from backend.diffusion.controlnet import Control
+from backend.diffusion.denoising import Denoiser
 from backend.diffusion.model import Extras, open_model
 from backend.diffusion.protocol import Model
+from backend.diffusion.sampling import Sampler
 from tests.diffusion import original, tiny
 from tests.diffusion.test_adapters import prediction as of_a_unet
 
@@ -76,3 +79,42 @@ def test_a_single_file_of_the_third_class_is_refused_as_its_folder_is(tmp_path: 
     save_file(weights, tmp_path / "nan.safetensors")
     with pytest.raises(UserError, match="is not a number everywhere"):
         open_model(tmp_path / "nan.safetensors", extras=Extras(base=base))
+
+
+def controlled(folder: Path, control: Path) -> Tensor:
+    """Return one prediction of a model with a ControlNet."""
+    model = open_model(folder, [Control("depth", control)])
+    text, negative = model.encode_text(["oil paint", "blur"])
+    picture = torch.rand(3, 64, 80, generator=torch.Generator().manual_seed(4))
+    sampler = Sampler(model.scheduler("ddim"), 4)
+    condition = Condition(text, negative, (picture,), (1.0,))
+    return Denoiser(model, sampler, {0: condition})(torch.zeros(1, 4, 8, 10), 1, [0])
+
+
+@pytest.mark.parametrize("original_names", [True, False])
+def test_a_controlnet_is_the_same_from_a_single_file(original_names: bool, sd_folder: Path, tmp_path: Path) -> None:
+    folder = tiny.save_control(tmp_path / "control", sd_folder)
+    file = tmp_path / "control.safetensors"
+    if original_names:
+        original.save_control_checkpoint(file, folder)
+    else:
+        shutil.copy(folder / "diffusion_pytorch_model.safetensors", file)
+    expected = controlled(sd_folder, folder)
+    assert (controlled(sd_folder, file) - expected).abs().max() <= 1e-5
+    other = tiny.save_control(tmp_path / "other", sd_folder, seed=5)
+    assert (controlled(sd_folder, other) - expected).abs().max() > 1e-4
+    assert (look(file).kind, look(file).problem) == ("controlnet", "")
+
+
+def test_a_controlnet_file_that_does_not_fit_is_refused(sd_folder: Path, tmp_path: Path) -> None:
+    wide = tiny.save_control(tmp_path / "wide", tiny.save_sd(tmp_path / "sd", cross_attention_dim=24))
+    pickled, cut = tmp_path / "control.pth", tmp_path / "cut.safetensors"
+    pickled.write_bytes(b"\x80\x04.")
+    cut.write_bytes((wide / "diffusion_pytorch_model.safetensors").read_bytes()[:5000])
+    for file, sentence in (
+        (wide / "diffusion_pytorch_model.safetensors", "does not fit the model"),
+        (cut, "does not fit the model"),
+        (pickled, "is a pickle"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            open_model(sd_folder, [Control("depth", file)])
