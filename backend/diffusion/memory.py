@@ -14,14 +14,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil  # comes with accelerate
 import torch
 
 from ..bridge.errors import UserError
-from ..bridge.models.library import look, memory_problem
+from ..bridge.models.library import count_numbers, look, memory_problem
 
 TILES = (1536, 768, 384)  # px
 BYTES_PER_PIXEL = 3600  # an estimate for decoding: seven maps of 256 channels at full resolution, in half precision
 SPARE = 0.9  # the share of the free memory that a plan may count on
+LARGEST = 0.75  # about the share of a model that its largest network is
 
 
 @dataclass(frozen=True)
@@ -52,24 +54,32 @@ def choose_plan(source: Path, device: torch.device, size: tuple[int, int]) -> Me
     """Return the roomiest plan that fits the memory that is free on ``device`` just now.
 
     ``source`` is the model on the disk, which is not loaded; ``size`` (width, height) that of the pictures. UserError
-    where not even the smallest plan fits. What a device other than a GPU of CUDA has free is not known: it is tried.
+    where the memory cannot hold its numbers: of its largest network on a GPU of CUDA, of all of it elsewhere, where
+    they have no other place to wait. Elsewhere what pictures take is tried, not estimated.
     """
-    plan = MemoryPlan()
-    if device.type != "cuda":
-        return plan
-    model = look(source)
-    free = int(torch.cuda.mem_get_info(device)[0] * SPARE)
-    if problem := memory_problem(model, free):
+    plan, free = MemoryPlan(), int(free_memory(device) * SPARE)
+    weights = count_numbers(source) * (4 if device.type == "cpu" else 2)  # bytes, see ``model.precision``
+    alone = LARGEST if device.type == "cuda" else 1.0
+    if problem := memory_problem(look(source).label, int(weights * alone), free):
         raise UserError(problem)
-    while needed(model.size, plan, size) > free and (smaller := plan.smaller(size)):
+    while device.type == "cuda" and needed(weights, plan, size) > free and (smaller := plan.smaller(size)):
         plan = smaller
     return plan
 
 
+def free_memory(device: torch.device) -> int:
+    """Return how many bytes a model may still take on ``device``: of main memory, also what can be swapped out."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return int(psutil.virtual_memory().available + psutil.swap_memory().free)
+
+
 def needed(weights: int, plan: MemoryPlan, size: tuple[int, int]) -> int:
-    """Return about how many bytes a run takes on a GPU; ``weights`` is the model's size on the disk in bytes."""
+    """Return about how many bytes a run takes on a GPU; ``weights`` are the bytes of the model's numbers there."""
     width, height = (min(side, plan.tile) for side in size)
-    resident = weights * (0.75 if plan.offload else 1.0)  # the largest network is about three quarters of a model
+    resident = weights * (LARGEST if plan.offload else 1.0)
     return int(resident + BYTES_PER_PIXEL * width * height)
 
 

@@ -15,7 +15,7 @@ from backend.bridge.install import fetch
 from backend.bridge.models.catalogue import CATALOGUE, FAMILIES, KINDS, Entry
 from backend.bridge.models.header import classify, read_shapes
 from backend.bridge.models.hub import download
-from backend.bridge.models.library import Found, find_models, look, memory_problem
+from backend.bridge.models.library import count_numbers, find_models, look, memory_problem
 from backend.bridge.settings.diffusion import CONTROLS
 from tests.bridge.wheels import Index
 
@@ -113,9 +113,16 @@ def test_the_layouts_of_other_programs_are_read_in_place(tmp_path: Path, cache: 
 
 
 def test_a_model_that_is_too_big_says_how_much_it_needs() -> None:
-    big = Found(Path("x"), "model", "sdxl", "Big", 7_000_000_000)
-    assert memory_problem(big, 16_000_000_000) == ""
-    assert "needs 3.2 GB of memory at the least, and 2.0 GB are free" in memory_problem(big, 2_000_000_000)
+    assert memory_problem("Big", 3_200_000_000, 16_000_000_000) == ""
+    assert "needs 3.2 GB of memory at the least, and 2.0 GB are free" in memory_problem("Big", 3_200_000_000, 2 * 10**9)
+
+
+def test_a_models_numbers_are_counted_once_in_whatever_precision_they_lie(tmp_path: Path) -> None:
+    for name in ("unet/model.fp16.safetensors", "unet/model.safetensors", "vae/model.fp16.safetensors"):
+        save(tmp_path / name, {"a.weight": (30, 20), "b.bias": (5,)})
+    assert count_numbers(tmp_path) == 2 * 605
+    assert count_numbers(tmp_path / "vae" / "model.fp16.safetensors") == 605
+    assert count_numbers(tmp_path / "gone") == 0
 
 
 class Hub(Index):

@@ -12,6 +12,7 @@ import torch
 
 from backend.bridge.errors import UserError
 from backend.bridge.job import Job
+from backend.bridge.models.library import count_numbers
 from backend.bridge.settings import from_keywords
 from backend.diffusion import memory
 from backend.diffusion.latents import LatentCodec
@@ -122,7 +123,7 @@ def test_each_back_end_says_it_in_its_own_way() -> None:
 
 def test_the_roomiest_plan_that_fits_is_chosen(sd_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size, cuda = (1024, 768), torch.device("cuda")
-    weights = sum(file.stat().st_size for file in sd_folder.rglob("*.safetensors"))
+    weights = 2 * count_numbers(sd_folder)  # in half precision
     plans = [MemoryPlan()]
     while smaller := plans[-1].smaller(size):
         plans.append(smaller)
@@ -136,6 +137,16 @@ def test_the_roomiest_plan_that_fits_is_chosen(sd_folder: Path, monkeypatch: pyt
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 2000))
     with pytest.raises(UserError, match="GB of memory at the least"):
         choose_plan(sd_folder, cuda, size)
+
+
+def test_a_processor_must_hold_all_of_a_model(sd_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, weights = torch.device("cpu"), 4 * count_numbers(sd_folder)
+    assert memory.free_memory(cpu) > 1e8
+    monkeypatch.setattr(memory, "free_memory", lambda _: int(1.2 * weights))
+    assert choose_plan(sd_folder, cpu, (64, 64)) == MemoryPlan()
+    monkeypatch.setattr(memory, "free_memory", lambda _: int(0.9 * weights))
+    with pytest.raises(UserError, match="GB of memory at the least"):
+        choose_plan(sd_folder, cpu, (64, 64))
 
 
 def test_only_the_network_at_work_is_on_the_device() -> None:

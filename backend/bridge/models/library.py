@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,8 +23,6 @@ PIPELINES = {
     "Flux": "flux",
 }
 RUNNABLE = ("sd", "sd2", "sdxl", "sd3")
-ROOM = {"sd": 1.4, "sd2": 1.4, "sdxl": 1.3, "sd3": 1.3}  # memory that a run needs, in sizes of the model on the disk
-RESIDENT = 0.35  # the share of it that must be there at once where the rest waits in main memory
 
 
 @dataclass(frozen=True)
@@ -91,13 +90,23 @@ def look(path: Path) -> Found:
     return Found(path, kind, family, label, _size(path), problem)
 
 
-def memory_problem(model: Found, free: int) -> str:
-    """Return why ``model`` cannot run in ``free`` bytes of the device's memory, "" where it can, be it slowly."""
-    need = int(model.size * ROOM.get(model.family, 1.4) * RESIDENT)
+def count_numbers(path: Path) -> int:
+    """Return how many numbers a model consists of, by its headers: those of each part once, in whatever precision.
+
+    0 where there is nothing. UserError where a file is damaged.
+    """
+    files = [path] if path.is_file() else sorted(path.rglob("*.safetensors"))
+    whole = {file.parent for file in files if ".fp16." not in file.name}
+    chosen = [file for file in files if ".fp16." not in file.name or file.parent not in whole]
+    return sum(math.prod(shape) for file in chosen for shape in read_shapes(file).values())
+
+
+def memory_problem(label: str, need: int, free: int) -> str:
+    """Return why a model that takes ``need`` bytes at the least cannot run in ``free`` bytes, "" where it can."""
     if need <= free:
         return ""
     return (
-        f"{model.label} needs {need / 1e9:.1f} GB of memory at the least, and {free / 1e9:.1f} GB are free. "
+        f"{label} needs {need / 1e9:.1f} GB of memory at the least, and {free / 1e9:.1f} GB are free. "
         "Choose a smaller model, or free some memory."
     )
 
