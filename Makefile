@@ -52,14 +52,16 @@ index: zip
 locks: environments
 	$(WORKER) tools/lock.py
 
-# Trains the small model that is to ship with Tempera, resumable at any step: an hour and a half of one undisturbed core.
+# Trains the small model that ships with Tempera, resumable at any step: an hour and a half of one undisturbed core. With
+# FROM=FOLDER it goes on from a model that was exported before, such as backend/starter/model.
 STARTER := build/starter
+TRAIN := $(WORKER) -m backend.starter.train --data $(STARTER) --out $(STARTER)/out $(if $(FROM),--model $(FROM) --rate 6e-4)
 starter: environments
 	$(BPY) tools/starter_scenes.py $(STARTER) --scenes 66
 	$(WORKER) -m backend.starter.dataset $(STARTER)
-	$(WORKER) -m backend.starter.train --data $(STARTER) --out $(STARTER)/out --stage vae --minutes 10
-	$(WORKER) -m backend.starter.train --data $(STARTER) --out $(STARTER)/out --stage diffusion --minutes 75
-	$(WORKER) -m backend.starter.train --data $(STARTER) --out $(STARTER)/out --stage export
+	$(if $(FROM),,$(TRAIN) --stage vae --minutes 10)
+	$(TRAIN) --stage diffusion --minutes 75
+	$(TRAIN) --stage export
 	$(WORKER) -m backend.starter.samples --data $(STARTER) --model $(STARTER)/out/model
 
 environments:

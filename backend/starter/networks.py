@@ -10,6 +10,7 @@ import diffusers
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.resnet import ResnetBlock2D
+from safetensors.torch import load_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from .vocabulary import LENGTH, make_tokenizer
@@ -157,11 +158,13 @@ def make_scheduler() -> DDIMScheduler:
     )
 
 
-def load_networks(folder: Path) -> dict[str, torch.nn.Module]:
-    """Return ``vae``, ``unet``, ``controlnet`` and ``text_encoder`` that ``save_model`` wrote, in single precision."""
-    classes = {"vae": AutoencoderKL, "unet": UNet2DConditionModel, "controlnet": ControlNetModel,
-               "text_encoder": CLIPTextModel}
-    return {name: cls.from_pretrained(folder / name, dtype=torch.float32) for name, cls in classes.items()}
+def load_networks(folder: Path, size: Size) -> dict[str, torch.nn.Module]:
+    """Return ``vae``, ``unet``, ``controlnet`` and ``text_encoder`` of ``size`` with the weights of a saved model."""
+    networks = {"vae": make_vae(size), **make_denoiser(size)}
+    for name, network in networks.items():
+        weights = [load_file(part) for part in (folder / name).glob("*.safetensors")]
+        network.load_state_dict({key: weight for part in weights for key, weight in part.items()})
+    return networks
 
 
 def save_model(folder: Path, networks: dict[str, torch.nn.Module]) -> None:

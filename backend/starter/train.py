@@ -220,7 +220,7 @@ def beginning(options: argparse.Namespace, seen: Pairs) -> tuple[torch.nn.Module
     """Return the finished autoencoder, and the networks that the diffusion stage starts from."""
     if options.model is None:
         return trained_vae(options.out, SIZES[options.size], seen), make_denoiser(SIZES[options.size])
-    networks = load_networks(options.model)
+    networks = load_networks(options.model, SIZES[options.size])
     return networks.pop("vae").to(device()).eval().requires_grad_(False), networks
 
 

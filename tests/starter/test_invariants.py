@@ -44,12 +44,12 @@ def source(model: Model) -> Tensor:
 def denoise(model: Model, source: Tensor) -> Callable:
     """Return a function that predicts frames 1 to N for their latents, at a step, with guidance."""
     text, negative = model.encode_text(["an oil painting of a forest", ""])
-    condition = Condition(text, negative, (source,), (1.0,))
+    condition = Condition(text, negative, (source,), (1.0,), guidance=2.0)
 
     def predict(x: Tensor, sampler: Sampler | None = None, step: int = 1) -> Tensor:
         frames = list(range(1, len(x) + 1))
         sampler = sampler or Sampler(model.scheduler(), 4)
-        return Denoiser(model, sampler, dict.fromkeys(frames, condition), 2.0, batch=8)(x, step, frames)
+        return Denoiser(model, sampler, dict.fromkeys(frames, condition), batch=8)(x, step, frames)
 
     return predict
 
@@ -133,9 +133,9 @@ def test_a7_motion_finds_what_features_find(control: AttentionControl, model: Mo
     picture = torch.rand(3, SIZE[0], SIZE[1], generator=generator).repeat_interleave(4, 1).repeat_interleave(4, 2)
     x = latents(7)
     moved = {1: picture, 2: picture.roll(shift * model.codec.factor, 2)}
-    conditions = {frame: Condition(text, negative, (image,), (1.0,)) for frame, image in moved.items()}
+    conditions = {frame: Condition(text, negative, (image,), (1.0,), guidance=2.0) for frame, image in moved.items()}
     with control.record(bank):
-        Denoiser(model, Sampler(model.scheduler(), 4), conditions, 2.0, batch=8)(
+        Denoiser(model, Sampler(model.scheduler(), 4), conditions, batch=8)(
             torch.cat([x, x.roll(shift, 3)]), 1, [1, 2]
         )
     layer = next(name for name, _, _ in bank._tokens if name.startswith("down_blocks.1"))
