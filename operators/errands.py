@@ -11,6 +11,7 @@ import bpy
 
 from ..backend.bridge.errands import Ended, Errand, Progress
 from ..backend.bridge.errors import UserError
+from . import timers
 
 TICK_SECONDS = 0.2
 
@@ -40,8 +41,8 @@ class Sender:
         self._errand = Errand(self._module, arguments, certificates())
         if bpy.app.background:
             self.wait()
-        elif not bpy.app.timers.is_registered(self._timer):
-            bpy.app.timers.register(self._timer, first_interval=TICK_SECONDS, persistent=True)
+        else:
+            timers.start(self._timer, TICK_SECONDS)
 
     def tick(self) -> bool:
         """Take what the errand told; return whether it goes on."""
@@ -66,8 +67,7 @@ class Sender:
     def close(self) -> None:
         """Stop the errand and the timer."""
         self.cancel()
-        if bpy.app.timers.is_registered(self._timer):
-            bpy.app.timers.unregister(self._timer)
+        timers.stop(self._timer)
 
     def _timer(self) -> float | None:
         busy = self.tick()

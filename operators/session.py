@@ -19,7 +19,7 @@ from ..backend.bridge.client import Worker
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from ..properties import jobs_folder, preferences, user_folder, worker_problem, worker_python
-from . import answers, timeline
+from . import answers, timeline, timers
 from .costs import Costs
 from .job import Job, Question, rendering
 from .preview_job import Preview
@@ -231,8 +231,7 @@ class Session:
 
     def wake(self) -> None:
         """Let the timer go on, if it does not."""
-        if not bpy.app.timers.is_registered(_timer):
-            bpy.app.timers.register(_timer, persistent=True)
+        timers.start(_timer)
 
     def fail(self, message: str) -> None:
         """Let every active job fail for one reason."""
@@ -379,15 +378,13 @@ def register() -> None:
     """Begin to follow what happens to the file."""
     for handlers, handler in _HANDLERS:
         handlers.append(handler)
-    bpy.app.timers.register(_look_around, first_interval=0.0)
+    timers.start(_look_around)
 
 
 def unregister() -> None:
     """End the worker, the captures and the timer, and follow nothing any more."""
     for handlers, handler in _HANDLERS:
         handlers.remove(handler)
-    if bpy.app.timers.is_registered(_look_around):
-        bpy.app.timers.unregister(_look_around)
-    if bpy.app.timers.is_registered(_timer):
-        bpy.app.timers.unregister(_timer)
+    for timer in (_look_around, _timer):
+        timers.stop(timer)
     _session.close()

@@ -22,7 +22,7 @@ from ..backend.bridge.errors import UserError
 from ..backend.bridge.install.lock import LOCKS
 from ..backend.bridge.install.phases import Plan
 from ..properties import backend_folder, preferences, worker_problem
-from . import session
+from . import session, timers
 from .errands import Sender, online_problem
 from .reporting import attempt
 
@@ -239,11 +239,10 @@ classes = (
 
 def register() -> None:
     """Look, once Blender is up, at what is installed; nothing else happens by itself."""
-    bpy.app.timers.register(_setup.refresh, first_interval=0.0, persistent=True)
+    timers.start(_setup.refresh)
 
 
 def unregister() -> None:
     """Stop what is being done."""
-    if bpy.app.timers.is_registered(_setup.refresh):
-        bpy.app.timers.unregister(_setup.refresh)
+    timers.stop(_setup.refresh)
     _setup.installing.close()
