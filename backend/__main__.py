@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     sheet.add_argument("target", type=Path, help="the PNG to write")
     bench.add_argument("--quick", action="store_true", help="only what is measured on the job itself")
     bench.add_argument("--shots", type=Path, help="folder of captured shots to run the diffusion methods on")
+    bench.add_argument("--only", nargs="+", default=(), help="run only these diffusion methods, or on these shots")
     bench.add_argument("--truth", type=Path, help="folder of a shot with its ray-cast truth to hold motion against")
     bench.add_argument("--ticks", type=Path, help="times of Blender's main thread at work (tools/bench_ticks.py)")
     bench.add_argument("--write", type=Path, help="write the rows as JSON")
@@ -131,7 +132,7 @@ def _sheet(chosen: argparse.Namespace) -> int:
 def _bench(chosen: argparse.Namespace) -> int:
     from .measure.bench import bench, markdown, table
 
-    rows = bench(chosen.job, chosen.write, chosen.quick, chosen.shots, chosen.truth, chosen.ticks)
+    rows = bench(chosen.job, chosen.write, chosen.quick, chosen.shots, chosen.truth, chosen.ticks, chosen.only)
     sys.stdout.write(table(rows))
     if chosen.report:
         chosen.report.write_text(markdown(rows), encoding="utf-8")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +43,29 @@ SYNTHETIC: dict[str, tuple[Callable[[], Rows], ...]] = {
 
 def bench(
     folder: Path, target: Path | None = None, quick: bool = False, shots: Path | None = None,
-    truth: Path | None = None, ticks: Path | None = None,
+    truth: Path | None = None, ticks: Path | None = None, only: Collection[str] = (),
 ) -> dict[str, dict[str, Any]]:
     """Measure everything on the job in ``folder``, and, unless ``quick``, what takes long or needs no job.
 
     ``shots`` is a folder of captured shots on which to measure the diffusion methods too, ``truth`` one shot with its
-    ray-cast truth, ``ticks`` the times of Blender's main thread at work.
+    ray-cast truth, ``ticks`` the times of Blender's main thread at work. ``only`` names methods or shots in ``shots``:
+    then nothing else is measured.
     Returns ``{name: {"value", "unit", "bar", "holds"}}`` and writes that to ``target`` as JSON if one is given.
     UserError where the job or its shot cannot be read.
     """
+    found: Rows = {} if only else _beside_diffusion(folder, quick, truth, ticks)
+    if shots is not None:
+        tables = importlib.import_module(".bench_diffusion", __package__).diffusion_tables(shots, only)
+        found |= {f"diffusion | {name}": one for name, one in tables.items()}
+        found |= {} if only else {f"deflicker: {name}": one for name, one in deflickered_baseline(shots).items()}
+    rows = {name: dataclasses.asdict(one) for name, one in found.items()}
+    if target is not None:
+        write_json(target, rows)
+    return rows
+
+
+def _beside_diffusion(folder: Path, quick: bool, truth: Path | None, ticks: Path | None) -> Rows:
+    """Return all rows but those of the diffusion methods."""
     job = Job.open(folder)
     shot = Shot.open(job.shot_folder)
     found: Rows = {}
@@ -68,14 +82,7 @@ def bench(
         found |= {f"motion: {name}": one for name, one in ray_cast_truth(truth).items()}
     if ticks is not None:
         found |= {f"blender: {name}": one for name, one in tick_times(ticks).items()}
-    if shots is not None:
-        tables = importlib.import_module(".bench_diffusion", __package__).diffusion_tables(shots)
-        found |= {f"diffusion | {name}": one for name, one in tables.items()}
-        found |= {f"deflicker: {name}": one for name, one in deflickered_baseline(shots).items()}
-    rows = {name: dataclasses.asdict(one) for name, one in found.items()}
-    if target is not None:
-        write_json(target, rows)
-    return rows
+    return found
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:

@@ -9,6 +9,7 @@ NEIGHBOURS: dict[str, Any] = {"correspondence": "features", "weighting": "logist
 VARIANTS: dict[str, dict[str, Any]] = {
     "tokenflow": {},
     "tokenflow, nearest neighbours": NEIGHBOURS,
+    "tokenflow, as published": {"preset": "paper"},
     "tokenflow, estimated flow": {"motion": "estimated"},
     "tokenflow, fixed keys": {"key_draw": "fixed"},
     "tokenflow, features alone": {"finish": False},
