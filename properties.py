@@ -30,6 +30,8 @@ PACKAGE = __package__ or ""  # Blender's name for this extension: "bl_ext.<repos
 # Blender 4.5 made paths that begin with // opt-in.
 PATH_OPTIONS = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 _LIMITS = {"low": "min", "high": "max", "soft_low": "soft_min", "soft_high": "soft_max"}
+PATHS = {"DIR_PATH", "FILE_PATH"}
+CHOSEN_AMONG_MODELS = {"model", "controlnet", "controlnet_2", "lora", "lora_2", "lora_3", "style_adapter"}
 THUMBNAILS = Path(__file__).parent / "panels" / "thumbnails"
 _UNITS = {"px": "PIXEL", "%": "PERCENTAGE"}
 
@@ -72,7 +74,7 @@ LAYER_GROUPS = {
 class Problem(NamedTuple):
     """What keeps a run from starting, in one sentence, and the operator that mends it, "" where the artist has to.
 
-    ``section`` is where it is shown: "backend", "style" or "run".
+    ``section`` is where it is shown: "backend", "style", "method" or "run".
     """
 
     text: str
@@ -235,7 +237,7 @@ class TEMPERA_PG_scene(bpy.types.PropertyGroup):
         return {key.frame: Path(_absolute(key.filepath)) for key in self.keys}
 
     def render_problems(self) -> list[Problem]:
-        """Return what keeps the scene's frame range from being stylized; reads no file."""
+        """Return what keeps the scene's frame range from being stylized; opens no file."""
         scene = self.id_data
         found = self._problems([range(scene.frame_start, scene.frame_end + 1, scene.frame_step)])
         if scene.camera is None and not any(marker.camera for marker in scene.timeline_markers):
@@ -243,7 +245,7 @@ class TEMPERA_PG_scene(bpy.types.PropertyGroup):
         return found
 
     def strip_problems(self, spans: Sequence[range]) -> list[Problem]:
-        """Return what keeps strips with these ``spans`` of frames from being stylized; reads no file."""
+        """Return what keeps strips with these ``spans`` of frames from being stylized; opens no file."""
         if not spans:
             return [Problem("No strip is selected. Select one that has pictures.", "run")]
         return self._problems(spans)
@@ -258,7 +260,30 @@ class TEMPERA_PG_scene(bpy.types.PropertyGroup):
             unpainted = next(filter(None, (key_problem(span, keys) for span in spans)), "")
             if unpainted:
                 found.append(Problem(unpainted, "style", "tempera.add_key"))
+        return found + self._lost_files()
+
+    def _lost_files(self) -> list[Problem]:
+        """Return which files and folders that count are not there."""
+        found = []
+        for name, home in self.counting().items():
+            seen, path = home.bl_rna.properties[name], getattr(home, name)
+            if seen.type == "STRING" and seen.subtype in PATHS and path and not Path(_absolute(path)).exists():
+                section = settings.specs(self.group)[name][2].section
+                button = "tempera.choose_model" if name in CHOSEN_AMONG_MODELS else ""
+                place = "style" if section == "style" else "method"
+                found.append(Problem(f"{seen.name}: {path} is not there. Choose another.", place, button))
         return found
+
+    def counting(self) -> dict[str, bpy.types.PropertyGroup]:
+        """Return those of ``homes`` whose settings count as the others are set."""
+        homes, specs = self.homes, settings.specs(self.group)
+
+        def met(needs: tuple[str, ...]) -> bool:
+            name, *values = needs
+            value = getattr(homes[name], name)
+            return value in values if values else bool(value)
+
+        return {name: home for name, home in homes.items() if not specs[name][2].needs or met(specs[name][2].needs)}
 
 
 class TEMPERA_PG_listed(bpy.types.PropertyGroup):
@@ -323,7 +348,7 @@ def plain(homes: Mapping[str, bpy.types.PropertyGroup]) -> dict[str, Any]:
     values = {}
     for name, home in homes.items():
         value, seen = getattr(home, name), home.bl_rna.properties[name]
-        if seen.type == "STRING" and seen.subtype in {"DIR_PATH", "FILE_PATH"}:
+        if seen.type == "STRING" and seen.subtype in PATHS:
             value = _absolute(value)
         elif seen.type == "FLOAT":
             value = float(f"{value:.7g}")  # Blender keeps 32 bits: 0.6 comes back as 0.6000000238

@@ -17,6 +17,7 @@ FIX_LABELS = {
     "preferences.addon_show": "Open Preferences",
     "object.camera_add": "Add Camera",
     "tempera.add_key": "Add Key Frame",
+    "tempera.choose_model": "Choose Model",
 }
 
 
@@ -41,7 +42,7 @@ def draw(layout: bpy.types.UILayout, scene: bpy.types.Scene, source: Source) -> 
     if body := section(layout, "motion", "Motion", closed=True):
         draw_motion(body, scene, source, last)
     if body := section(layout, "method", "Method"):
-        draw_method(body, scene)
+        draw_method(body, scene, source)
     if body := section(layout, "output", "Output", closed=True):
         draw_output(body, scene)
     if body := section(layout, "run", "Run"):
@@ -84,19 +85,8 @@ def draw_declared(layout: bpy.types.UILayout, scene: bpy.types.Scene, section: s
 
 def shown(scene: bpy.types.Scene, section: str) -> dict[str, bpy.types.PropertyGroup]:
     """Return the settings of ``section`` that count as the panel is set, by name, with where each is kept."""
-    homes = scene.tempera.homes
-    specs = {name: spec for name, (_, _, spec) in settings.specs(scene.tempera.group).items()}
-
-    def counts(needs: tuple[str, ...]) -> bool:
-        name, *values = needs
-        value = getattr(homes[name], name)
-        return value in values if values else bool(value)
-
-    return {
-        name: home
-        for name, home in homes.items()
-        if specs[name].section == section and (not specs[name].needs or counts(specs[name].needs))
-    }
+    specs = settings.specs(scene.tempera.group)
+    return {name: home for name, home in scene.tempera.counting().items() if specs[name][2].section == section}
 
 
 def draw_style(layout: bpy.types.UILayout, scene: bpy.types.Scene, source: Source) -> None:
@@ -141,11 +131,12 @@ def draw_motion(layout: bpy.types.UILayout, scene: bpy.types.Scene, source: Sour
         draw_text(layout, last.suggestion, "KEYFRAME")
 
 
-def draw_method(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
-    """Draw the method, the sentence on when to use it, and its settings, the finer ones folded."""
+def draw_method(layout: bpy.types.UILayout, scene: bpy.types.Scene, source: Source) -> None:
+    """Draw the method, the sentence on when to use it, what it lacks, and its settings, the finer ones folded."""
     wanted = scene.tempera
     layout.prop(wanted, "method")
     draw_text(layout, rpt_(next(help for name, _, help in settings.METHODS if name == wanted.method)) + ".")
+    draw_problems(layout, source, "method")
     draw_declared(layout, scene, "")
     layout.prop(wanted, "seed")
     for name, label in (("model", "Model"), ("control", "Control"), ("sampling", "Sampling"), ("advanced", "Advanced")):

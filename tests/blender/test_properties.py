@@ -122,7 +122,7 @@ def test_each_problem_is_shown_before_the_run(module: Callable[[str], ModuleType
 def test_a_wrong_worker_python_is_a_problem_until_it_is_right(module: Callable[[str], ModuleType]) -> None:
     preferences = module("properties").preferences()
     wanted = bpy.context.scene.tempera
-    wanted.method, wanted.diffusion.model = "framewise", "/model"
+    wanted.method = "framewise"
     preferences.worker_python = "/nowhere/python"
     try:
         (problem,) = wanted.strip_problems([range(1, 2)])
@@ -131,6 +131,22 @@ def test_a_wrong_worker_python_is_a_problem_until_it_is_right(module: Callable[[
     finally:
         preferences.worker_python = ""
     assert wanted.strip_problems([range(1, 2)]) == []
+
+
+def test_what_is_not_there_is_told_where_it_is_chosen(tmp_path: Path) -> None:
+    wanted = bpy.context.scene.tempera
+    wanted.method, wanted.diffusion.model = "framewise", str(tmp_path / "gone")
+    wanted.diffusion.style_image = str(tmp_path / "no.png")  # counts with an adapter alone
+    (problem,) = wanted.strip_problems([range(1, 2)])
+    assert problem.text == f"Model: {tmp_path / 'gone'} is not there. Choose another."
+    assert (problem.section, problem.operator) == ("method", "tempera.choose_model")
+    (tmp_path / "gone").mkdir()
+    assert wanted.strip_problems([range(1, 2)]) == []
+    wanted.diffusion.style_adapter = str(tmp_path / "gone")
+    (problem,) = wanted.strip_problems([range(1, 2)])
+    assert (problem.section, problem.operator) == ("style", "")
+    wanted.method = "exemplar"  # has no model
+    assert [each.section for each in wanted.strip_problems([range(1, 2)])] == ["style"]
 
 
 def test_what_methods_share_stays_when_the_method_changes() -> None:
