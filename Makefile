@@ -5,7 +5,7 @@ EXTENSION_CLI = $(firstword $(wildcard .venv/lib/python*/site-packages/bpy/*/scr
 # The suites compare pictures, not speed: one thread each keeps two cores free of contention.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test test-all test-window bench lint zip index locks starter clean environments
+.PHONY: demo test test-all test-window bench bench-install lint zip index locks starter clean environments
 
 demo: environments
 	$(BPY) tools/demo.py
@@ -19,6 +19,7 @@ test-all: test
 	.venv-bpy42/bin/python -m pytest tests/blender
 	.venv-bpy45/bin/python -m pytest tests/blender
 	.venv-bpy52/bin/python -m pytest tests/blender
+	$(MAKE) bench-install
 
 # The real Blender in a window, by clicks and keys: BLENDER names it where it is not on the PATH. Pictures of every state
 # of the panels are left in build/window.
@@ -32,6 +33,12 @@ bench: environments
 	$(BPY) tools/bench_ticks.py demo/job build/bench-ticks.json
 	$(WORKER) -m backend bench demo/job --shots build/bench --truth build/bench-truth --ticks build/bench-ticks.json \
 		--write bench.json
+
+# From the zip to a painted frame and back, in a fresh profile, with a package index of its own: prints how long a cold, a
+# cached and an offline install take. About 400 MB are fetched the first time.
+bench-install: zip
+	$(BPY) tools/wheelhouse.py build/wheelhouse
+	$(BPY) tools/trial_install.py "$$(ls -t build/tempera-*.zip | head -1)" build/wheelhouse
 
 lint: environments
 	.venv-worker/bin/ruff check .

@@ -142,6 +142,8 @@ class TEMPERA_OT_install_backend(bpy.types.Operator):
         choice = next(each for each in _setup.offer["choices"] if each["name"] == self.accelerator)
         layout.label(text=f"About {choice['size'] / 1e9:.1f} GB are fetched, {choice['size'] * 2.2 / 1e9:.1f} GB kept.")
         layout.label(text=f"They go to {backend_folder()}.")
+        if choice["source"]:
+            layout.label(text=f"PyTorch is that of {choice['source']}, by the checksums that it gives there.")
         if choice["problem"]:
             layout.label(text=choice["problem"], icon="ERROR")
 

@@ -160,10 +160,11 @@ def done(result: set[str]) -> None:
 
 
 def timed(what: str, act: Callable[[], Any]) -> Any:
-    """Do it, and print how long it took."""
-    started = time.monotonic()
+    """Do it, and print how long it took, and how much of that processors worked."""
+    started, worked = time.monotonic(), sum(os.times()[:4])
     result = act()
-    sys.stdout.write(f"{what:<16} {time.monotonic() - started:6.1f} s\n")
+    took, work = time.monotonic() - started, sum(os.times()[:4]) - worked
+    sys.stdout.write(f"{what:<16} {took:6.1f} s, {work:6.1f} s of a processor\n")
     sys.stdout.flush()
     return result
 

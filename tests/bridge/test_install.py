@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,10 +21,12 @@ from backend.bridge.errors import UserError
 from backend.bridge.install import fetch, phases
 from backend.bridge.install.machine import Machine
 from backend.bridge.install.phases import Plan
+from backend.bridge.install.tool import Tool
 from tests.bridge.install_kit import MACHINE, begun, find_python_of_user, refused, told, wait_for
 from tests.bridge.wheels import HERE, Index, locked, make_wheel, write_lock
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the locks of these tests are for Linux")
+SEARCHED = os.environ.get("PATH", "")
 
 
 def test_an_install_goes_through_its_phases_and_counts_bytes(plan: Plan, index: Index) -> None:
@@ -341,3 +344,26 @@ def test_a_python_that_no_wheel_fits_says_that_uv_is_needed(plan: Plan, index: I
     assert f"Python {HERE} is none that PyTorch fits" in refused(plan)
     write_lock(plan.locks, wheels)
     told(plan)
+
+
+@pytest.mark.parametrize("version", ["3.12", "3.13", "3.14"])
+def test_any_python_that_a_blender_may_bring_installs(version: str, plan: Plan, tmp_path: Path) -> None:
+    """Blender 5.1 has 3.13, and what distributions build may have a newer one: the environment is of the same."""
+    python = shutil.which(f"python{version}", path=SEARCHED)
+    if python is None or subprocess.run([python, "-c", "import venv"], check=False, capture_output=True).returncode:
+        pytest.skip(f"there is no Python {version} here")
+    write_lock(plan.locks, sorted((tmp_path / "served").iterdir()), pythons=["3.11", version])
+    command = [python, "-m", "backend.bridge.install", "install", *plan.arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=phases.ROOT)
+    last = decode(done.stdout.splitlines()[-1])
+    assert isinstance(last, Ended)
+    assert last.state == "done", last
+    assert marker(plan.environment)["python"] == version
+
+
+def test_a_python_that_nothing_fits_gets_the_one_that_uv_brings(tmp_path: Path) -> None:
+    tool = Tool(tmp_path, tmp_path / "uv")
+    assert [command[-3:] for command in tool.make_commands(tmp_path, ["3.1"], online=True)] == [
+        ["--managed-python", "--python", "3.12"]
+    ]
+    assert tool.make_commands(tmp_path, ["3.1"], online=False) == []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.bridge.install.__main__ import offer
 from backend.bridge.install.lock import LOCKS, accelerators, pinned_uv, read_lock
 from backend.bridge.install.machine import (
     Gpu,
@@ -100,6 +101,12 @@ def test_a_lock_has_a_wheel_of_everything_for_every_python(path: Path) -> None:
             assert tags[-3].startswith(("py", "cp"))
             assert tags[-1] == "any" or TAGS[platform] in tags[-1]
     assert lock.size("3.12") > 100e6
+
+
+def test_what_is_offered_names_whose_checksums_are_trusted() -> None:
+    sources = {choice["name"]: choice["source"] for choice in offer(LINUX)["choices"]}  # type: ignore[attr-defined]
+    assert sources["cuda"] == ""
+    assert sources["cuda126"] == "download.pytorch.org"
 
 
 def test_every_platform_has_a_lock_for_what_is_recommended_on_it() -> None:

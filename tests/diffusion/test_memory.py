@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 import torch
 
+from backend import worker
 from backend.bridge.errors import UserError
 from backend.bridge.job import Job
+from backend.bridge.messages import Run
 from backend.bridge.models.library import count_numbers
 from backend.bridge.settings import from_keywords
 from backend.diffusion import memory
@@ -147,6 +150,26 @@ def test_a_processor_must_hold_all_of_a_model(sd_folder: Path, monkeypatch: pyte
     monkeypatch.setattr(memory, "free_memory", lambda _: int(0.9 * weights))
     with pytest.raises(UserError, match="GB of memory at the least"):
         choose_plan(sd_folder, cpu, (64, 64))
+
+
+def test_a_worker_that_is_done_holds_no_model(
+    sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    born: list[weakref.ref[UNetModel]] = []
+    make = UNetModel.__init__
+
+    def noted(model: UNetModel, *arguments: Any, **keywords: Any) -> None:
+        born.append(weakref.ref(model))
+        make(model, *arguments, **keywords)
+
+    given_back: list[bool] = []
+    monkeypatch.setattr(UNetModel, "__init__", noted)
+    monkeypatch.setattr(memory, "give_back", lambda: given_back.append(all(model() is None for model in born)))
+    job = make_job(tmp_path / "job", sd_folder)
+    worker._serve_one(Run(str(job.folder)), lambda _: None, set())
+    assert job.finished() == FRAMES
+    assert born
+    assert given_back == [True], "what it held is given back to others when nothing refers to it any more"
 
 
 def test_only_the_network_at_work_is_on_the_device() -> None:

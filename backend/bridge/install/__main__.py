@@ -8,6 +8,7 @@ import json
 import sys
 import traceback
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ..environment import marker
 from ..errands import Ended, Progress, end_with_owner, tell
@@ -42,13 +43,17 @@ def main(arguments: list[str]) -> int:
 
 
 def offer(machine: Machine, locks: Path = LOCKS) -> dict[str, object]:
-    """Return what can be installed on ``machine``: choices with their sizes in bytes, which to choose, and why."""
+    """Return what can be installed on ``machine``: choices with their sizes in bytes, which to choose, and why.
+
+    Of each choice also the host whose checksums are trusted, "" where all are locked, and why it cannot work here.
+    """
     choices = []
     for name in accelerators(machine.platform, locks) if machine.platform else []:
         lock = read_lock(machine.platform, name, locks)
         problem = accelerator_problem(machine, name)
         size = lock.size(lock.pythons[0])
-        choices.append({"name": name, "label": lock.label, "size": size, "problem": problem})
+        source = urlsplit(lock.index).hostname or ""
+        choices.append({"name": name, "label": lock.label, "size": size, "source": source, "problem": problem})
     problem = machine_problem(machine)
     return {"choices": choices, "best": recommend(machine), "reason": reason(machine), "problem": problem}
 

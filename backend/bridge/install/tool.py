@@ -176,8 +176,8 @@ def _bundled_pip() -> Path:
     wheels = sorted(Path(bundled.origin).parent.glob("_bundled/pip-*.whl")) if bundled and bundled.origin else []
     if not wheels:
         raise UserError(
-            "This Python has no pip, and uv could not be had. Connect to the network once, or choose the Python of "
-            "another environment."
+            "Blender's Python has no pip, which knows where packages are. Install it (Linux calls it python3-pip), "
+            "choose a wheelhouse that holds uv as well, or choose the Python of another environment."
         )
     return wheels[-1]
 
