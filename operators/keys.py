@@ -17,7 +17,12 @@ class TEMPERA_OT_add_key(bpy.types.Operator):
     bl_description = "Choose a picture that you painted over the current frame"
     bl_options: ClassVar = {"REGISTER", "UNDO"}
 
-    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"} | PATH_OPTIONS)
+    filepath: StringProperty(
+        name="Picture",
+        description="The painted frame, a PNG of the render's size",
+        subtype="FILE_PATH",
+        options={"SKIP_SAVE"} | PATH_OPTIONS,
+    )
     filter_glob: StringProperty(default="*.png", options={"HIDDEN"})
     frame: IntProperty(
         name="Frame", description="The frame that was painted; the current one by default", options={"SKIP_SAVE"}
