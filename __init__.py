@@ -47,9 +47,9 @@ def stylize(
         any of ``prompt``, ``negative_prompt``, ``strength`` (times the shot's, 0 to 10), ``seed``, and ``keep`` to
         leave it as it was rendered. Where two mean the same object, the later one counts.
     :arg over_time: the settings that differ at some frames, ``{frame: {name: value}}``: ``prompt``,
-        ``negative_prompt``, ``strength``, ``control_scale`` and ``control_scale_2``.
-    :arg options: the settings of the method, and ``seed``. What is set in the panel, keyframes and markers among it, is
-        not asked for them: ``bpy.ops.tempera.stylize_render()`` runs as the panel is set.
+        ``negative_prompt``, ``strength``, ``guidance``, ``control_scale`` and ``control_scale_2``.
+    :arg options: the settings of the method, and ``seed``. What is set in the panel, animation and markers among it,
+        is not asked for them: ``bpy.ops.tempera.stylize_render()`` runs as the panel is set.
 
     Raises UserError, whose text says what to do, when something that the job needs is missing.
 

@@ -326,10 +326,12 @@ def _jobs_of_this_file() -> list[JobFolder]:
 
     So a job is known again whose strip was never saved. Of files that were never saved only those that did not end.
     """
-    places = {jobs_folder(), *(jobs_folder(scene.tempera.folder) for scene in bpy.data.scenes)}
-    specs = [spec for place in places for spec in place.glob("*/job.json")]
+    specs: list[tuple[float, Path]] = []
+    for place in {jobs_folder(), *(jobs_folder(scene.tempera.folder) for scene in bpy.data.scenes)}:
+        with contextlib.suppress(OSError):  # a drive that is not there has no jobs
+            specs += [(spec.stat().st_mtime, spec) for spec in place.glob("*/job.json")]
     found = []
-    for spec in sorted(specs, key=lambda path: path.stat().st_mtime):
+    for _, spec in sorted(specs):
         with contextlib.suppress(UserError):
             files = JobFolder.open(spec.parent)
             if _is_of_this_file(files):
