@@ -54,6 +54,13 @@ area = next(area for area in window.screen.areas if area.type == "IMAGE_EDITOR")
 area.type = "SEQUENCE_EDITOR"
 area.spaces[0].show_region_ui = True
 """
+BRUSH = """
+if scene.tool_settings.image_paint.brush is None:  # this build comes without its brushes
+    bpy.data.brushes.new("Pencil", mode="TEXTURE_PAINT").asset_mark()
+    area = next(area for area in window.screen.areas if area.type == "IMAGE_EDITOR")
+    with bpy.context.temp_override(window=window, area=area, region=area.regions[-1]):
+        bpy.ops.brush.asset_activate(asset_library_type="LOCAL", relative_asset_identifier="Brush/Pencil")
+"""
 WIDER = """
 for area in list(window.screen.areas):
     if area.type in {{"IMAGE_EDITOR", "SEQUENCE_EDITOR"}}:
@@ -149,6 +156,7 @@ def test_paint_on_one_frame_is_carried_to_the_others(window: Blender) -> None:
     window.until("any('tempera' in image for image in bpy.data.images)")
     window.settle()
     window.picture("08-edit")
+    window.run(BRUSH)
     window.drag((420, 640), (760, 720))
     window.picture("09-painted")
     window.press_button("tempera.use_as_key", "IMAGE_EDITOR", "HEADER")
