@@ -122,6 +122,7 @@ class Blender:
 
     def press(self, keys: str) -> None:
         """Press keys such as "Escape" or "ctrl+z" where the mouse is."""
+        time.sleep(0.3)  # until Blender knows what is under the mouse
         self._xdotool("key", keys)
         self.settle()
 

@@ -124,6 +124,7 @@ def test_escape_cancels_a_run_and_resume_ends_it(window: Blender) -> None:
     window.settle()
     window.press_button("tempera.stylize_render", "PROPERTIES")
     window.until(f"{JOBS} and {JOBS}[-1].state == 'capturing'")
+    window.until(f"({JOBS}[-1].files.shot_folder / 'scene.blend').is_file()")
     window.settle()
     window.picture("05-capturing")
     window.press("Escape")
