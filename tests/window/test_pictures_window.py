@@ -78,7 +78,7 @@ def photograph(window: Blender, name: str, editor: str = "PROPERTIES", pages: in
         window.settle()
         for page in range(pages):
             window.picture(f"{name}-{scale:g}x" + (f"-{page + 1}" if pages > 1 else ""), (left, top, wide, high))
-            window.scroll(12 if page + 1 < pages else -12 * pages)
+            window.scroll(60 if page + 1 < pages else -60)
         window.run("area.type = 'IMAGE_EDITOR'")
 
 
