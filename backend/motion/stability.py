@@ -2,7 +2,8 @@
 
 A coordinate that slides or repeats would give confident nonsense, so every object's is compared with the Vector pass
 on a few neighbouring frames and on those that are asked for, and an object that disagrees falls back to the next
-coordinate that does not.
+coordinate that does not. All neighbours between two frames are looked at coarsely (``jumps``), and where an object is
+suspected they are judged like the others.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from .addresses import PULLED, AddressBook, System, bind, repeats
 from .cache import Cache
 from .correspondence import Correspondence, checked
 from .geometry import SceneGeometry, SceneObject
+from .jumps import jumping
 from .vectors import apart, neighbour_flow
 
 SAMPLE = 4  # pairs of neighbours that every object is checked on, and about as many on the way between two frames;
@@ -59,6 +61,7 @@ class Stability:
         self._counts: Cache[tuple[int, bytes], np.ndarray] = Cache(16 << 20, self._count)
         self._chosen: set[bytes] = set()
         self._wrong: set[int] = set()
+        self._jumps: Cache[int, np.ndarray] = Cache(16 << 20, lambda frame: jumping(scene, frame))
         self._vectors: Cache[tuple[int, int], Correspondence] = Cache(book.memory, self._vector)
         starts = [f for f in scene.frames[:-1] if scene.same_take(f, f + 1)]
         self.stops = min(SAMPLE, max(1, BUDGET // (scene.size[0] * scene.size[1])))
@@ -112,8 +115,9 @@ class Stability:
     def systems(self, i: int, j: int) -> np.ndarray:
         """Return the coordinate of every owner ``(objects + 2,)`` int8 for motion between frames ``i`` and ``j``.
 
-        It is the first that agrees with the Vector pass on the sample and on the way from one to the other, so that
-        what goes wrong in the middle of a shot is found when that is asked for. It depends on nothing asked before.
+        It is the first that agrees with the Vector pass on the sample and on the way from one to the other, and that
+        jumps nowhere between them, so that what goes wrong in the middle of a shot is found when that is asked for. It
+        depends on nothing asked before.
         """
         frames = self._way(i, j)
         orders = self._orders(trusted=not self.vector_reason)
@@ -122,6 +126,8 @@ class Stability:
         while True:
             systems = np.array([order[k] for order, k in zip(orders, place, strict=True)], np.int8)
             failing = (self._fails(self.sample, systems) | self._fails(frames, systems)) & (place < last)
+            if not failing.any():
+                failing = self._jumps_between(i, j, systems) & (place < last)
             if not failing.any():
                 self._chosen.add(systems.tobytes())
                 return systems
@@ -134,6 +140,16 @@ class Stability:
         while last - first > stride * self.stops:
             stride *= 2
         return [frame for frame in range(first, max(last, first + 1)) if frame == first or frame % stride == 0]
+
+    def _jumps_between(self, i: int, j: int, systems: np.ndarray) -> np.ndarray:
+        """Tell whose coordinate jumps between two neighbours on the way from ``i`` to ``j``, ``(owners,)`` bool."""
+        failing = np.zeros(len(systems), bool)
+        objects = np.arange(len(self.scene.objects))
+        followed = ~self.alone[objects]
+        for frame in range(min(i, j), max(i, j)) if followed.any() else ():
+            if (self._jumps.get(frame)[systems[objects], objects] & followed).any():
+                failing |= self._fails([frame], systems)
+        return failing
 
     def describe(self) -> dict[str, dict[str, str]]:
         """Return object name -> source and, where one of its instances had to fall back, the reason, for the artist."""
