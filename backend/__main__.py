@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     deflicker = command("deflicker", _deflicker, "take the flicker out of a finished job's frames, as a new job")
     measure = command("measure", _measure, "measure a finished job: consistency, detail, and heat maps of both")
     measure.add_argument("--against", type=Path, help="a job of the same shot, stylized frame by frame")
+    measure.add_argument("--clip", type=Path, help="folder of a CLIP model (else one in the shared cache is used)")
     keys = command("keys", _keys, "say which frames to paint, and how much of the shot they show")
     keys.add_argument("--most", type=int, default=6, help="how many key frames at most")
     sheet = command("sheet", _sheet, "write a contact sheet, source above result")
@@ -108,7 +109,7 @@ def _show(event: Message) -> None:
 def _measure(chosen: argparse.Namespace) -> int:
     from .measure.report import measure, table
 
-    sys.stdout.write(table(measure(chosen.job, chosen.against)))
+    sys.stdout.write(table(measure(chosen.job, chosen.against, clip=chosen.clip)))
     return 0
 
 

@@ -32,6 +32,8 @@ def numbers(files: JobFolder) -> tuple[tuple[str, ...], ...]:
     rows.append(("Detail D", _number(measured.get("detail"))))
     if measured.get("consistency") is not None:
         rows.append(("Consistency C", _number(measured["consistency"]), _GATE.get(measured.get("admissible"), "")))
+    if clip := _part(measured.get("clip")):  # only where the artist has a CLIP model
+        rows.append(("CLIP-T, Tem-Con", _number(clip.get("clip_t")), _number(clip.get("tem_con"))))
     return tuple(rows)
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import importlib
 import itertools
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from ..bridge import VERSION
 from ..bridge.errors import UserError
 from ..bridge.job import Job, write_json
+from ..bridge.models.library import hub_cache
 from ..methods import Step
 from ..motion.cache import Cache
 from ..shot.pictures import read_picture
@@ -33,17 +37,20 @@ COMPARED = {
     "independent": "independent run",
     "blurred": "independent run, blurred to this detail",
 }
+CLIP = {"clip_t": "CLIP-T, prompt", "tem_con": "Tem-Con, consecutive frames", "fram_acc": "Fram-Acc"}
 HEADINGS = ("lag 1", "lag 8", "first-last", "sigma")
 
 
 def measure(
-    folder: Path, against: Path | None = None, tell: Callable[[Step], None] = lambda _step: None
+    folder: Path, against: Path | None = None, tell: Callable[[Step], None] = lambda _step: None,
+    clip: Path | None = None,
 ) -> dict[str, Any]:
     """Measure the finished job in ``folder``; write ``measure.json`` and ``heatmap/`` into it and return the numbers.
 
     ``against`` is the folder of a job that stylized the same shot frame by frame; without it only absolute numbers can
-    be told. ``tell`` hears of every step and may raise to stop. UserError where a job is unfinished, or the two are not
-    of one shot.
+    be told. ``tell`` hears of every step and may raise to stop. ``clip`` is the folder of a CLIP model for the numbers
+    that it can tell; without it one in the shared cache is used, if there is any. UserError where a job is unfinished,
+    the two are not of one shot, or ``clip`` holds no CLIP model.
     """
     job = Job.open(folder)
     shot = Shot.open(job.shot_folder)
@@ -62,6 +69,7 @@ def measure(
         tell(Step(next(count), total, note))
 
     verdict = judge(shot, {"run": run}, independent, lambda: step("Comparing frames"))["run"]
+    words = _clip_numbers(job, shot, run, independent, clip)
     write_heat_maps(shot, run, job.heat_map_folder, lambda: step("Drawing heat maps"))
     measured = {
         "version": VERSION,
@@ -72,9 +80,39 @@ def measure(
         "size": list(shot.info.size),
         "motion": shot.motion.describe().get("source"),
         **plain(verdict),
+        "clip": words,
     }
+    if words is not None and words["passed"] is not None:
+        measured["passed"] = {**measured["passed"], "prompt": words["passed"]}
+        measured["admissible"] = measured["admissible"] if words["passed"] else False
     write_json(job.measure_path, measured)
     return measured
+
+
+def _clip_numbers(
+    job: Job, shot: Shot, run: Run, independent: Run | None, folder: Path | None
+) -> dict[str, Any] | None:
+    """Return what CLIP says of a run, None where there is no CLIP model; UserError where ``folder`` holds none."""
+    found = find_clip([folder] if folder else [])
+    if folder is not None and found != folder:
+        raise UserError(f"{folder} holds no CLIP model in .safetensors. Choose the folder of one, or leave it out.")
+    if found is None:
+        return None
+    prompts = {frame: str(getattr(job.settings.at(frame).chosen, "prompt", "")) for frame in shot.frames}
+    source = str(getattr(job.settings.chosen, "source_prompt", ""))
+    library = importlib.import_module(".clip", __package__)  # PyTorch is loaded for this alone
+    return library.clip_report(library.Clip(found), run, independent, prompts, source)
+
+
+def find_clip(folders: Iterable[Path]) -> Path | None:
+    """Return the first whole CLIP model in ``folders``, or else in the cache that Hugging Face's tools share."""
+    for folder in (*folders, *sorted(hub_cache().glob("models--*/snapshots/*"))):
+        with contextlib.suppress(OSError, ValueError):
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            kinds = config.get("architectures") if isinstance(config, dict) else None
+            if kinds == ["CLIPModel"] and any(folder.glob("*.safetensors")):
+                return folder
+    return None
 
 
 def finished_frames(job: Job, shot: Shot) -> Run:
@@ -119,6 +157,7 @@ def table(measured: dict[str, Any]) -> str:
         _row("change, of 1", HEADINGS, str),
         *_changes(measured),
         *_ratios(measured),
+        *_words(measured.get("clip")),
     ]
     return "\n".join(lines) + "\n"
 
@@ -148,6 +187,16 @@ def _ratios(measured: dict[str, Any]) -> list[str]:
         lines.append(f"{meaning:<42} {_number(measured[key])}  must be {sign} {LIMITS[key]}: {word}")
     word = {True: "admissible", False: "NOT ADMISSIBLE", None: "admissibility not known"}[measured["admissible"]]
     return [*lines, f"consistency C = {_number(measured['consistency']).strip()}, {word}"]
+
+
+def _words(clip: dict[str, Any] | None) -> list[str]:
+    if clip is None:
+        return []
+    lines = [f"{label + ' (' + clip['model'] + ')':<42} {_number(clip[key])}" for key, label in CLIP.items()]
+    if clip["passed"] is None:
+        return lines
+    word = "passes" if clip["passed"] else "FAILS"
+    return [*lines, f"{'CLIP-T of the independent run P':<42} {_number(clip['relative'])}  must be >= 0.97: {word}"]
 
 
 def _row(label: str, values: Any, form: Callable[[Any], str] | None = None) -> str:
