@@ -16,8 +16,9 @@ from sequencer_kit import captured_job, image_strip
 from session_kit import session
 
 ROOT = Path(__file__).resolve().parents[2]
-# The room of a line, in pixels over the interface scale: of a sidebar as Blender opens it, and of the properties.
-SIDEBAR, PROPERTIES, WINDOW = 190.0, 280.0, 520.0
+# The room of a line, in pixels over the interface scale: of a sidebar as Blender opens it, of the properties in a small
+# window, of the preferences.
+SIDEBAR, PROPERTIES, WINDOW = 190.0, 216.0, 520.0
 AROUND = 10.0  # is left of it by what wraps words
 METHODS = ("exemplar", "framewise", "synchronized", "rerender", "tokenflow", "diffsynth", "deflicker")
 SOURCES = [*ROOT.glob("*.py")]
