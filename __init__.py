@@ -10,7 +10,7 @@ from typing import Any
 
 import bpy
 
-from . import operators, panels, properties
+from . import operators, panels, preferences, properties
 from .backend.bridge import settings
 from .backend.bridge.errors import UserError
 from .operators.job import Job
@@ -85,6 +85,7 @@ def stylize(
 
 def register() -> None:
     """Switch Tempera on."""
+    preferences.register()
     properties.register()
     operators.register()
     panels.register()
@@ -95,3 +96,4 @@ def unregister() -> None:
     panels.unregister()
     operators.unregister()
     properties.unregister()
+    preferences.unregister()

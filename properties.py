@@ -1,6 +1,5 @@
-"""What the artist sets: properties on the scene and in the preferences, made from the declarations in the bridge."""
+"""What the artist sets in a file: properties on the scene, made from the declarations in the bridge."""
 
-import functools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,14 +17,12 @@ from bpy.props import (
 )
 
 from .backend.bridge import settings
-from .backend.bridge.environment import find_python
 from .backend.bridge.errors import UserError
 from .backend.bridge.settings import Settings
 from .backend.bridge.settings.declaration import Group, Spec
 from .backend.bridge.settings.objects import ObjectSettings
 from .backend.bridge.styles import STARTER, STYLES, restyled, style_of
-
-PACKAGE = __package__ or ""  # Blender's name for this extension: "bl_ext.<repository>.tempera"
+from .preferences import PACKAGE, absolute, preferences, worker_problem
 
 # Blender 4.5 made paths that begin with // opt-in.
 PATH_OPTIONS = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
@@ -234,7 +231,7 @@ class TEMPERA_PG_scene(bpy.types.PropertyGroup):
 
     def key_paths(self) -> dict[int, Path]:
         """Return ``{frame: path}`` of the artist's key frames, paths made absolute."""
-        return {key.frame: Path(_absolute(key.filepath)) for key in self.keys}
+        return {key.frame: Path(absolute(key.filepath)) for key in self.keys}
 
     def render_problems(self) -> list[Problem]:
         """Return what keeps the scene's frame range from being stylized; opens no file."""
@@ -267,7 +264,7 @@ class TEMPERA_PG_scene(bpy.types.PropertyGroup):
         found = []
         for name, home in self.counting().items():
             seen, path = home.bl_rna.properties[name], getattr(home, name)
-            if seen.type == "STRING" and seen.subtype in PATHS and path and not Path(_absolute(path)).exists():
+            if seen.type == "STRING" and seen.subtype in PATHS and path and not Path(absolute(path)).exists():
                 section = settings.specs(self.group)[name][2].section
                 button = "tempera.choose_model" if name in CHOSEN_AMONG_MODELS else ""
                 place = "style" if section == "style" else "method"
@@ -349,7 +346,7 @@ def plain(homes: Mapping[str, bpy.types.PropertyGroup]) -> dict[str, Any]:
     for name, home in homes.items():
         value, seen = getattr(home, name), home.bl_rna.properties[name]
         if seen.type == "STRING" and seen.subtype in PATHS:
-            value = _absolute(value)
+            value = absolute(value)
         elif seen.type == "FLOAT":
             value = float(f"{value:.7g}")  # Blender keeps 32 bits: 0.6 comes back as 0.6000000238
         values[name] = value
@@ -374,112 +371,6 @@ def linked_problem(scene: bpy.types.Scene) -> str:
     )
 
 
-def _absolute(path: str) -> str:
-    # Not resolved: the Python of an environment is a link that must stay one.
-    return str(Path(bpy.path.abspath(path)).absolute()) if path else ""
-
-
-@functools.lru_cache(maxsize=1)
-def worker_problem(chosen: str) -> str:
-    """Return why the worker cannot be started with the preference ``chosen``, "" when it can.
-
-    The answer is kept, so that panels can ask while they draw; ``worker_problem.cache_clear()`` asks anew.
-    """
-    try:
-        worker_python(chosen)
-    except UserError as error:
-        return str(error)
-    return ""
-
-
-def worker_python(chosen: str) -> Path:
-    """Return the Python of the worker with the preference ``chosen``; UserError when there is none."""
-    return find_python(_absolute(chosen), backend_folder())
-
-
-def backend_folder() -> Path:
-    """Return the folder that Tempera's own environment goes to: the artist's, or the extension's own."""
-    chosen = preferences().backend_folder
-    return Path(_absolute(chosen)) if chosen else user_folder()
-
-
-def user_folder() -> Path:
-    """Return the extension's own folder, which outlives its upgrades."""
-    return Path(bpy.utils.extension_path_user(PACKAGE, create=True))
-
-
-def jobs_folder(place: str = "") -> Path:
-    """Return the folder that new jobs go to.
-
-    It is ``place``, else the one that the preferences name, else ``tempera`` beside the file, else, of a file that was
-    never saved, in the extension's own.
-    """
-    if chosen := place or preferences().jobs_folder:
-        return Path(_absolute(chosen))
-    return Path(bpy.data.filepath).parent / "tempera" if bpy.data.filepath else user_folder() / "jobs"
-
-
-def _look_again(preferences: "TEMPERA_preferences", _context: bpy.types.Context) -> None:
-    worker_problem.cache_clear()
-    worker_problem(preferences.worker_python)
-
-
-PREFERENCES: list[Any] = []  # what the panels add: functions that take a layout and the preferences
-
-
-class TEMPERA_preferences(bpy.types.AddonPreferences):
-    """What holds for all files of this artist."""
-
-    bl_idname = PACKAGE
-
-    worker_python: StringProperty(
-        name="Worker Python",
-        description="The Python that has the worker's packages; empty for the one that Tempera finds by itself",
-        subtype="FILE_PATH",
-        update=_look_again,
-    )
-    jobs_folder: StringProperty(
-        name="Jobs Folder",
-        description="Where new jobs go; empty for a folder named tempera beside the .blend file",
-        subtype="DIR_PATH",
-    )
-    backend_folder: StringProperty(
-        name="Backend Folder",
-        description="Where the backend is installed, several GB; empty for the extension's own folder",
-        subtype="DIR_PATH",
-        update=_look_again,
-    )
-    models_folder: StringProperty(
-        name="Models Folder",
-        description="A folder with models, also that of ComfyUI or A1111's web UI; empty for the shared cache alone",
-        subtype="DIR_PATH",
-    )
-    wheelhouse: StringProperty(
-        name="Wheelhouse",
-        description="A folder of wheels to install the backend from where there is no network; empty for none",
-        subtype="DIR_PATH",
-    )
-
-    def draw(self, _context: bpy.types.Context) -> None:
-        """Draw the preferences."""
-        layout = self.layout
-        layout.use_property_split = True
-        layout.prop(self, "worker_python")
-        problem = worker_problem(self.worker_python)
-        if problem:
-            row = layout.row()
-            row.alert = True
-            row.label(text=problem, icon="ERROR")
-        layout.prop(self, "jobs_folder")
-        for section in PREFERENCES:
-            section(layout, self)
-
-
-def preferences() -> TEMPERA_preferences:
-    """Return this extension's preferences."""
-    return bpy.context.preferences.addons[PACKAGE].preferences
-
-
 classes = (
     *LAYER_GROUPS.values(),
     TEMPERA_PG_key,
@@ -487,7 +378,6 @@ classes = (
     TEMPERA_PG_scene,
     TEMPERA_PG_listed,
     TEMPERA_PG_window,
-    TEMPERA_preferences,
 )
 
 
@@ -507,4 +397,3 @@ def unregister() -> None:
     for cls in reversed(classes):
         bpy.utils.unregister_class(cls)
     bpy.utils.previews.remove(_pictures)
-    worker_problem.cache_clear()

@@ -11,7 +11,7 @@ from bpy.props import EnumProperty
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.models.catalogue import CATALOGUE, FAMILIES, KINDS, Entry, find_entry
 from ..backend.bridge.models.library import STARTER, Found, find_models, hub_cache, look
-from ..properties import preferences
+from ..preferences import preferences
 from .errands import Sender, online_problem
 from .reporting import attempt
 from .versions import panel_scene

@@ -18,7 +18,7 @@ from ..backend.bridge import messages
 from ..backend.bridge.client import Worker
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
-from ..properties import jobs_folder, preferences, user_folder, worker_problem, worker_python
+from ..preferences import jobs_folder, preferences, user_folder, worker_problem, worker_python
 from . import answers, timeline, timers
 from .costs import Costs
 from .job import Job, Question, rendering

@@ -21,7 +21,7 @@ from ..backend.bridge.errands import ROOT
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.install.lock import LOCKS
 from ..backend.bridge.install.phases import Plan
-from ..properties import backend_folder, preferences, worker_problem
+from ..preferences import backend_folder, preferences, worker_problem
 from . import session, timers
 from .errands import Sender, online_problem
 from .reporting import attempt

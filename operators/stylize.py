@@ -11,7 +11,8 @@ import bpy
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from ..backend.bridge.settings import Settings
-from ..properties import jobs_folder, key_problem, linked_problem, preferences, worker_python
+from ..preferences import jobs_folder, preferences, worker_python
+from ..properties import key_problem, linked_problem
 from . import session
 from .capture import check_cameras, frames_seen
 from .job import Job

@@ -6,7 +6,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 from ..backend.bridge.errands import Progress
 from ..backend.bridge.models.catalogue import CATALOGUE, KINDS
 from ..operators import models, setup
-from ..properties import PREFERENCES, TEMPERA_preferences
+from ..preferences import PREFERENCES, TEMPERA_preferences, worker_problem
 from .text import draw_text
 
 STANDINGS = {
@@ -14,6 +14,15 @@ STANDINGS = {
     "absent": "Not installed",
     "unfinished": "The install was not finished",
 }
+
+
+def draw_places(layout: bpy.types.UILayout, chosen: TEMPERA_preferences) -> None:
+    """Draw where the worker and the jobs are."""
+    layout.use_property_split = True
+    layout.prop(chosen, "worker_python")
+    if problem := worker_problem(chosen.worker_python):
+        draw_text(layout, rpt_(problem), "ERROR")
+    layout.prop(chosen, "jobs_folder")
 
 
 def draw_backend(layout: bpy.types.UILayout, chosen: TEMPERA_preferences) -> None:
@@ -94,7 +103,7 @@ def size_of(count: int) -> str:
     return rpt_("{size:.1f} GB").format(size=count / 1e9)
 
 
-SECTIONS = (draw_backend, draw_models)
+SECTIONS = (draw_places, draw_backend, draw_models)
 
 
 def register() -> None:

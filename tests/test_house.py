@@ -15,14 +15,17 @@ SOURCES = sorted(
     for pattern in ("*.py", "operators/**/*.py", "panels/**/*.py", "backend/**/*.py")
     for path in ROOT.glob(pattern)
 )
-BLENDER_SIDE = ("__init__", "properties", "operators", "panels")
+BLENDER_SIDE = ("__init__", "preferences", "properties", "operators", "panels")
 # What each floor may import of ours; a floor may always import itself.
 FLOORS = {
-    "__init__": {"properties", "operators", "panels", "backend.bridge"},
-    "panels": {"properties", "operators.preview_job", "operators.retouch", "operators.session", "operators.setup",
-               "operators.models", "operators.versions", "backend.bridge"},
-    "operators": {"properties", "backend.bridge"},
-    "properties": {"backend.bridge"},
+    "__init__": {"preferences", "properties", "operators", "panels", "backend.bridge"},
+    "panels": {
+        "preferences", "properties", "operators.preview_job", "operators.retouch", "operators.session",
+        "operators.setup", "operators.models", "operators.versions", "backend.bridge",
+    },
+    "operators": {"preferences", "properties", "backend.bridge"},
+    "properties": {"preferences", "backend.bridge"},
+    "preferences": {"backend.bridge"},
     "backend.bridge": set(),
     "backend.motion": {"backend.bridge"},
     "backend.patches": {"backend.bridge", "backend.motion"},

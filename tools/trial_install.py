@@ -37,7 +37,7 @@ def main(archive: Path, wheelhouse: Path) -> None:
     served = Served(wheelhouse, PROFILE / "index")
     network(served.address)
     tempera = install_extension(archive)
-    chosen, machine = module("properties").preferences(), module("backend.bridge.install.machine").Machine.here()
+    chosen, machine = module("preferences").preferences(), module("backend.bridge.install.machine").Machine.here()
     stand_in(served.address)
     kind = accelerator(machine)
     allow_network(True)
@@ -135,7 +135,7 @@ def end_when_all_has_arrived(accelerator: str) -> None:
 def remove() -> None:
     """Remove the backend; only its folder, empty, may stay."""
     timed("remove", lambda: done(operator("remove_backend")("EXEC_DEFAULT")))
-    left = list(module("properties").backend_folder().iterdir())
+    left = list(module("preferences").backend_folder().iterdir())
     if left:
         raise SystemExit(f"left in the backend's folder: {left}")
 

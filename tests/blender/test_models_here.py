@@ -18,7 +18,7 @@ def models(module: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pyt
     save(tmp_path / "ComfyUI" / "models" / "checkpoints" / "oil.safetensors", {UNET: (4, 768)})
     for name in ("ink", "wash"):
         save(tmp_path / "ComfyUI" / "models" / "loras" / f"{name}.safetensors", {LORA: (2, 768)})
-    module("properties").preferences().models_folder = str(tmp_path / "ComfyUI")
+    module("preferences").preferences().models_folder = str(tmp_path / "ComfyUI")
     return module("operators.models")
 
 

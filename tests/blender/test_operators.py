@@ -173,7 +173,7 @@ def test_a_failure_is_one_sentence_in_the_report(shot: bpy.types.Scene, extensio
 def test_a_worker_that_cannot_start_is_told_before_the_shot_is_rendered(
     shot: bpy.types.Scene, extension: str, module: Any, tmp_path: Path
 ) -> None:
-    preferences = module("properties").preferences()
+    preferences = module("preferences").preferences()
     preferences.worker_python = str(tmp_path / "gone")
     try:
         with refused("There is no Python at"):

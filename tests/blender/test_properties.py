@@ -120,7 +120,7 @@ def test_each_problem_is_shown_before_the_run(module: Callable[[str], ModuleType
 
 
 def test_a_wrong_worker_python_is_a_problem_until_it_is_right(module: Callable[[str], ModuleType]) -> None:
-    preferences = module("properties").preferences()
+    preferences = module("preferences").preferences()
     wanted = bpy.context.scene.tempera
     wanted.method = "framewise"
     preferences.worker_python = "/nowhere/python"

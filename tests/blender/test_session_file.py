@@ -167,7 +167,7 @@ def test_a_job_whose_strip_was_never_saved_is_known_again(extension: str, tmp_pa
 
 
 def test_what_was_interrupted_in_a_file_that_was_never_saved_is_known_again(extension: str, module: Any) -> None:
-    scene, place = build_scene(), module("properties").jobs_folder()
+    scene, place = build_scene(), module("preferences").jobs_folder()
     jobs = [new_job(extension, place / f"never-saved-{state}", scene, blend="") for state in ("done", "cancelled")]
     for job, state in zip(jobs, ("done", "running"), strict=True):  # the second as a crash leaves it
         (job.folder / "state.json").write_text(f'{{"state": "{state}", "message": ""}}')

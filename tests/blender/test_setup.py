@@ -29,7 +29,7 @@ def setup(
     make = found.make_plan
     monkeypatch.setattr(found, "make_plan", lambda chosen="": replace(make(chosen), locks=locks))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    chosen = module("properties").preferences()
+    chosen = module("preferences").preferences()
     chosen.backend_folder, chosen.wheelhouse = str(tmp_path / "backend"), str(house)
     yield found
     chosen.backend_folder = chosen.wheelhouse = ""
@@ -50,7 +50,7 @@ def test_install_verify_repair_and_remove_by_operators(
     assert state.standing == environment.standing(made) == "ready"
     assert state.made["accelerator"] == "cpu"
     assert state.installing.ended.message == "The backend is installed and works."
-    assert module("properties").worker_python("") == environment.python_in(made)
+    assert module("preferences").worker_python("") == environment.python_in(made)
     assert bpy.ops.tempera.verify_backend() == {"FINISHED"}
     site = next(made.rglob("canvas.py"))
     site.unlink()
@@ -67,7 +67,7 @@ def test_install_verify_repair_and_remove_by_operators(
 def test_without_network_and_wheelhouse_it_says_what_to_allow(
     setup: ModuleType, module: Callable[[str], ModuleType]
 ) -> None:
-    module("properties").preferences().wheelhouse = ""
+    module("preferences").preferences().wheelhouse = ""
     assert not bpy.app.online_access
     with pytest.raises(RuntimeError, match="Allow it in Preferences"):
         bpy.ops.tempera.install_backend("EXEC_DEFAULT")

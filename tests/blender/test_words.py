@@ -98,7 +98,7 @@ def test_no_text_is_longer_than_its_box(
 
 
 def test_the_preferences_fit_and_can_be_translated(module: Any, draw: Any) -> None:
-    chosen, sections = module("properties").preferences(), module("properties").PREFERENCES
+    chosen, sections = module("preferences").preferences(), module("preferences").PREFERENCES
     panel = SimpleNamespace(draw=lambda self, _: [section(self.layout, chosen) for section in sections])
     texts = draw(panel, WINDOW)
     assert not {each.text: (each.needs, each.room) for each in texts if each.needs > each.room + 0.5}

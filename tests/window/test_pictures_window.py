@@ -15,7 +15,7 @@ SCALES = (1.0, 2.0)
 SCENE = """
 shared = importlib.import_module("{name}.panels.shared")
 fold = shared.section
-properties = importlib.import_module("{name}.properties")
+preferences = importlib.import_module("{name}.preferences")
 scene.render.engine, scene.cycles.samples = "CYCLES", 1
 scene.render.resolution_x, scene.render.resolution_y, scene.render.resolution_percentage = 64, 36, 100
 scene.frame_start, scene.frame_end = 1, 3
@@ -86,7 +86,7 @@ BOUNDS = "print(area.x, window.height - area.y - area.height, area.width, area.h
 
 
 def test_what_stands_in_the_way_is_mended_by_its_button(window: Blender) -> None:
-    window.run("chosen = properties.preferences(); chosen.worker_python = '/nowhere/python'")
+    window.run("chosen = preferences.preferences(); chosen.worker_python = '/nowhere/python'")
     window.run("bpy.data.objects.remove(scene.camera)")
     photograph(window, "30-problems", pages=2)
     window.run("area = narrow; bpy.context.preferences.view.ui_scale = 1; " + SHOW["PROPERTIES"])
