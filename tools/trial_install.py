@@ -133,11 +133,13 @@ def end_when_all_has_arrived(accelerator: str) -> None:
 
 
 def remove() -> None:
-    """Remove the backend; only its folder, empty, may stay."""
+    """Remove the backend; nothing may stay in its folder but what is told to stay."""
     timed("remove", lambda: done(operator("remove_backend")("EXEC_DEFAULT")))
-    left = list(module("preferences").backend_folder().iterdir())
-    if left:
-        raise SystemExit(f"left in the backend's folder: {left}")
+    told = module("operators.setup").current().installing.ended.message
+    sys.stdout.write(f"  {told}\n")
+    untold = [path.name for path in module("preferences").backend_folder().iterdir() if path.name not in told]
+    if untold:
+        raise SystemExit(f"also left: {', '.join(untold)}")
 
 
 def paint(tempera: ModuleType, scene: Any) -> Any:

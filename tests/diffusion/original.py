@@ -42,7 +42,7 @@ def _wide_encoder() -> torch.nn.Module:
 
 def save_xl_checkpoint(path: Path, model: Path) -> Path:
     """Save the weights of ``model``, of the XL class, as one file."""
-    weights = {f"model.diffusion_model.{_xl_name(key)}": value for key, value in _read(model / "unet").items()}
+    weights = {f"model.diffusion_model.{xl_name(key)}": value for key, value in _read(model / "unet").items()}
     weights |= {f"first_stage_model.{key}": value for key, value in tiny.original_vae(model).items()}
     for key, value in _read(model / "text_encoder").items():
         weights[f"conditioner.embedders.0.transformer.text_model.{key.removeprefix('text_model.')}"] = value
@@ -151,7 +151,7 @@ def _read(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(next(folder.glob("*.safetensors")))
 
 
-def _xl_name(key: str) -> str:
+def xl_name(key: str) -> str:
     """Return the original name of a weight of an XL UNet: three levels, attention on the last two."""
     if key.startswith("add_embedding.linear_"):
         return key.replace("add_embedding.linear_1", "label_emb.0.0").replace("add_embedding.linear_2", "label_emb.0.2")
