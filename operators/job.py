@@ -19,36 +19,11 @@ from ..backend.bridge.job import Job as JobFolder
 from ..backend.bridge.job import State, read_json
 from . import answers, timeline
 from .capture import Capture, capture_scene, capture_strip
+from .clock import Clock
 from .versions import Strip, all_strips
 
 ACTIVE = ("capturing", "ready", "running")
 Question = messages.Measure | messages.SuggestKeys | messages.ContactSheet | messages.Retouch
-
-
-class Clock:
-    """Tells how long a run takes, from when it is started until it is stopped."""
-
-    def __init__(self) -> None:
-        self._started: float | None = None
-        self._taken, self._progress = 0.0, 0.0
-
-    def start(self, progress: float) -> None:
-        """Begin at ``progress``, 0 to 1."""
-        self._started, self._progress = time.monotonic(), progress
-
-    def stop(self) -> None:
-        """Keep the time that was taken."""
-        self._taken, self._started = self.elapsed, None
-
-    @property
-    def elapsed(self) -> float:
-        """How many seconds were taken."""
-        return self._taken if self._started is None else time.monotonic() - self._started
-
-    def remaining(self, progress: float) -> float | None:
-        """Return how many seconds are left if all goes on as it did, None while too little is done to tell."""
-        done = progress - self._progress
-        return None if self._started is None or done < 0.02 else self.elapsed * (1 - progress) / done
 
 
 class Keeper(Protocol):
