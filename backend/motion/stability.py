@@ -24,6 +24,7 @@ from .vectors import apart, neighbour_flow
 
 SAMPLE = 4  # pairs of neighbours that every object is checked on, and about as many on the way between two frames;
 BUDGET = 4 << 20  # fewer where they would be more pixels than this
+GLANCED_AT = 1 << 28  # pixels of frames on the way that are looked at coarsely: of 1080p 129 frames, of 512 x 288 1820
 ENOUGH = 16  # pixels that a verdict needs
 SLIDE = 0.5, 0.01  # px, and the share of pixels that may be further off
 CHANCE = 2  # px that may be, however few there are
@@ -67,6 +68,7 @@ class Stability:
         self.stops = min(SAMPLE, max(1, BUDGET // (scene.size[0] * scene.size[1])))
         picked = np.unique(np.linspace(0, len(starts) - 1, min(self.stops, len(starts))).round().astype(int))
         self.sample = frozenset(starts[k] for k in picked)
+        self.glances = max(1, GLANCED_AT // (scene.size[0] * scene.size[1]))
 
     @cached_property
     def addressed(self) -> bool:
@@ -119,7 +121,7 @@ class Stability:
         jumps nowhere between them, so that what goes wrong in the middle of a shot is found when that is asked for. It
         depends on nothing asked before.
         """
-        frames = self._way(i, j)
+        frames = self._way(i, j, self.stops)
         orders = self._orders(trusted=not self.vector_reason)
         place = np.zeros(len(orders), int)
         last = np.array([len(order) - 1 for order in orders])
@@ -133,11 +135,11 @@ class Stability:
                 return systems
             place += failing
 
-    def _way(self, i: int, j: int) -> list[int]:
-        """Return the frames to judge between ``i`` and ``j``: about ``stops`` of them, the same for many pairs."""
+    def _way(self, i: int, j: int, most: int) -> list[int]:
+        """Return frames between ``i`` and ``j``, ``most`` of them and one more at most, the same for many pairs."""
         first, last = min(i, j), max(i, j)
         stride = 1
-        while last - first > stride * self.stops:
+        while last - first > stride * most:
             stride *= 2
         return [frame for frame in range(first, max(last, first + 1)) if frame == first or frame % stride == 0]
 
@@ -146,7 +148,7 @@ class Stability:
         failing = np.zeros(len(systems), bool)
         objects = np.arange(len(self.scene.objects))
         followed = ~self.alone[objects]
-        for frame in range(min(i, j), max(i, j)) if followed.any() else ():
+        for frame in self._way(i, j, self.glances) if i != j and followed.any() else ():
             if (self._jumps.get(frame)[systems[objects], objects] & followed).any():
                 failing |= self._fails([frame], systems)
         return failing

@@ -42,7 +42,7 @@ def jumped(coordinates: tuple[str, ...], rigid: bool = False) -> tuple[Synthetic
 def test_a_single_jump_in_mid_shot_is_seen(coordinates: tuple[str, ...], rigid: bool, source: System) -> None:
     shot, motion = jumped(coordinates, rigid)
     stability = motion.stability
-    assert BEFORE not in stability.sample and BEFORE not in stability._way(1, 32)
+    assert BEFORE not in stability.sample and BEFORE not in stability._way(1, 32, stability.stops)
     assert stability.systems(1, 32)[BOX] == source
     assert stability.systems(1, BEFORE)[BOX] == stability.systems(32, BEFORE + 1)[BOX] != source
     assert motion.describe()["objects"]["Box"]["source"] == NAMES[source]
