@@ -238,7 +238,7 @@ class TEMPERA_PG_scene(bpy.types.PropertyGroup):
         scene = self.id_data
         found = self._problems([range(scene.frame_start, scene.frame_end + 1, scene.frame_step)])
         if scene.camera is None and not any(marker.camera for marker in scene.timeline_markers):
-            found.append(Problem("The scene has no camera. Add one.", "run", "object.camera_add"))
+            found.append(Problem("The scene has no camera. Add one.", "run", "tempera.add_camera"))
         return found
 
     def strip_problems(self, spans: Sequence[range]) -> list[Problem]:

@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import deflicker, demo, jobs, keys, measure, models, objects, preview, retouch, session, setup, stylize
+from . import camera, deflicker, demo, jobs, keys, measure, models, objects, preview, retouch, session, setup, stylize
 
 classes = (
     *stylize.classes,
@@ -10,6 +10,7 @@ classes = (
     *jobs.classes,
     *measure.classes,
     *keys.classes,
+    *camera.classes,
     *objects.classes,
     *deflicker.classes,
     *retouch.classes,

@@ -15,7 +15,7 @@ from .text import draw_text, duration, fits
 
 FIX_LABELS = {
     "preferences.addon_show": "Open Preferences",
-    "object.camera_add": "Add Camera",
+    "tempera.add_camera": "Add Camera",
     "tempera.add_key": "Add Key Frame",
     "tempera.choose_model": "Choose Model",
 }

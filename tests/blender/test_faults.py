@@ -47,6 +47,22 @@ def strips_of(owner: Any) -> Any:
     return owner.strips if hasattr(owner, "strips") else owner.sequences
 
 
+def test_the_button_for_a_missing_camera_mends_it(tempera: ModuleType) -> None:
+    assert tempera.__name__
+    scene = bpy.context.scene
+
+    def told() -> list[str]:
+        return [problem.operator for problem in scene.tempera.render_problems() if "camera" in problem.text]
+
+    assert told() == ["tempera.add_camera"]
+    bpy.ops.tempera.add_camera()
+    made = scene.camera
+    assert not told() and made.name in scene.objects
+    scene.camera = None
+    bpy.ops.tempera.add_camera()
+    assert scene.camera == made and len(bpy.data.cameras) == 1
+
+
 def test_a_linked_scene_is_refused_since_its_strip_could_not_be_saved(tempera: ModuleType, tmp_path: Path) -> None:
     build_scene((1, 3)).name = "Shot"
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "library.blend"))

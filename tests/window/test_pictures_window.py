@@ -5,6 +5,7 @@ What can be clicked to mend a problem is clicked. Whether words are cut or lines
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -74,10 +75,13 @@ def photograph(window: Blender, name: str, editor: str = "PROPERTIES", pages: in
             window.settle()
             window.open_tab("Tempera", editor)
         left, top, wide, high = map(int, window.run(BOUNDS).split())
-        window.move(left + wide // 2, top + high // 2)
         window.settle()
         for page in range(pages):
+            window.move(0, 0)  # no tooltip
+            window.settle()
             window.picture(f"{name}-{scale:g}x" + (f"-{page + 1}" if pages > 1 else ""), (left, top, wide, high))
+            window.move(left + wide // 2, top + high // 2)
+            time.sleep(0.3)
             window.scroll(60 if page + 1 < pages else -60)
         window.run("area.type = 'IMAGE_EDITOR'")
 
@@ -91,7 +95,7 @@ def test_what_stands_in_the_way_is_mended_by_its_button(window: Blender) -> None
     photograph(window, "30-problems", pages=2)
     window.run("area = narrow; bpy.context.preferences.view.ui_scale = 1; " + SHOW["PROPERTIES"])
     window.settle()
-    window.press_button("object.camera_add", "PROPERTIES")
+    window.press_button("tempera.add_camera", "PROPERTIES")
     window.until("scene.camera is not None")
     window.run("chosen.worker_python = ''")
     assert window.ask("[problem.section for problem in scene.tempera.render_problems()]") == "['style']"
