@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +18,17 @@ from backend.diffusion.model import load_model, open_model
 from backend.diffusion.protocol import Model
 from backend.methods import FrameDone, Step
 from backend.methods import diffsynth as module
+from backend.methods.conditions import Conditions
 from backend.methods.diffsynth import deflickered, diffsynth
 from backend.methods.smoothing import Run, SteadyControls
+from backend.motion.warp import warp
 from backend.shot.controls import ControlMaps
-from backend.shot.pictures import encode_png
+from backend.shot.pictures import encode_png, read_picture
 from backend.shot.shot import Shot
 from backend.worker import run_job
 from tests.diffusion import tiny
 from tests.footage import picture, write_shot
+from tests.shot.probe import probe
 
 SIZE = (61, 43)  # no multiple of anything
 
@@ -165,6 +171,60 @@ def test_a_style_image_leads(shot: Shot, folder: Path, tmp_path: Path) -> None:
         loaded = load_model(from_keywords("diffsynth", model=str(folder), **given).diffsynth)
         made.append(frames(shot, loaded, **given)[1])
     assert np.abs(made[0] - made[1]).max() > 1e-4
+
+
+def test_words_lead(shot: Shot, model: Model) -> None:
+    made = [frames(shot, model, prompt=prompt, steps=2, strength=1.0) for prompt in ("oil", "ink")]
+    assert np.abs(made[0][2] - made[1][2]).max() > 1e-3
+
+
+@pytest.fixture(scope="module")
+def rough(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """The frames of a rough render, refined by the worker under the render data's depth and normals."""
+    path = tmp_path_factory.mktemp("rough")
+    nets = [str(tiny.save_control(path / kind, folder, seed)) for seed, kind in enumerate(("depth", "normal"))]
+    settings = from_keywords(
+        "diffsynth", model=str(folder), prompt="oil", strength=0.5, steps=4, deflicker_every=1,
+        controlnet=nets[0], control="depth", controlnet_2=nets[1], control_2="normal",
+    )  # fmt: skip
+    job = Job.create(path / "job", "Rough", settings)
+    shutil.copytree(probe("frames=3", "size=64x36").shot().folder, job.shot_folder, dirs_exist_ok=True)
+    assert run_job(job.folder, lambda _: None, lambda: False).state == "done"
+    return job
+
+
+def test_a_rough_render_is_refined_under_its_depth_and_normals(rough: Job) -> None:
+    shot, settings = Shot.open(rough.shot_folder), rough.settings
+    made = {frame: read_picture(rough.frame_path(frame))[0] for frame in shot.frames}
+    assert all(made[frame].shape == shot.beauty(frame).shape for frame in shot.frames)
+    loaded = load_model(settings.diffsynth)
+    shown = Conditions(shot, loaded, settings, partial(SteadyControls, motion=shot.motion))[2].controls
+    for kind, image in zip(("depth", "normal"), shown, strict=True):
+        measured = ControlMaps(shot).image(kind, 2)
+        assert measured.std() > 0.05
+        assert np.array_equal(image[:, :36, :64].numpy(), np.moveaxis(measured, -1, 0))
+    plain = refined(shot, rough)
+    assert np.abs(plain[2] - made[2]).max() < 1 / 255
+    for changed in ({"control_scale": 0.0}, {"control_scale_2": 0.0}):
+        assert np.abs(refined(shot, rough, **changed)[2] - plain[2]).max() > 1e-4, changed
+
+
+def test_what_is_refined_holds_still_on_the_surfaces(rough: Job) -> None:
+    shot = Shot.open(rough.shot_folder)
+    found = shot.motion.pair(3, 2)
+
+    def change(made: dict[int, np.ndarray]) -> float:
+        return float(np.abs(made[3] - warp(made[2], found.flow))[found.strict].mean())
+
+    made = {frame: read_picture(rough.frame_path(frame))[0] for frame in shot.frames}
+    assert change(made) < 0.7 * change(refined(shot, rough, deflicker_every=0, finish=False))
+
+
+def refined(shot: Shot, job: Job, **changed: object) -> dict[int, np.ndarray]:
+    """The frames of a job, made with some of its settings ``changed``."""
+    chosen = replace(job.settings.diffsynth, **changed)
+    events = diffsynth(shot, load_model(chosen), replace(job.settings, diffsynth=chosen), shot.frames, {})
+    return {event.frame: event.image for event in events if isinstance(event, FrameDone)}
 
 
 def test_edges_found_in_footage_are_steadied(tmp_path: Path) -> None:
