@@ -1,6 +1,6 @@
 """The rows of the bench: one number each, with its unit and, where a goal is set, whether it is met.
 
-Goals are ratios, errors and sizes. Times depend on the machine; the one that has a goal is processor time.
+Goals are ratios, errors and sizes. Times depend on the machine and on what else it does; few have a goal.
 """
 
 from __future__ import annotations
