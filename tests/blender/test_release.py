@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import http.server
 import json
+import os
 import subprocess
 import sys
+import threading
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import bpy
@@ -13,18 +17,52 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CLI = Path(bpy.utils.resource_path("LOCAL")) / "scripts" / "addons_core" / "bl_pkg" / "cli" / "blender_ext.py"
-ENABLE = """
-import sys, bpy, addon_utils  # in this order: bpy makes the other one known
-repository = bpy.context.preferences.extensions.repos.new(
-    name="zip", module="zip", custom_directory=sys.argv[1], remote_url="")
-assert addon_utils.enable("bl_ext.zip.tempera") is not None
-assert bpy.ops.tempera.stylize_render.get_rna_type()
-from bl_ext.zip.tempera.backend.bridge.install.lock import accelerators
-assert "cuda" in accelerators("linux")
-addon_utils.disable("bl_ext.zip.tempera")
-assert not hasattr(bpy.types.Scene, "tempera")
-assert not [name for name in sys.modules if name.startswith(("torch", "cv2"))]
+# In this order: bpy makes addon_utils known, and that the operators of extensions.
+START = """
+import sys, bpy, addon_utils
+addon_utils.enable("bl_pkg")
+repositories = bpy.context.preferences.extensions.repos
 """
+FROM_DISK = """
+done = bpy.ops.extensions.package_install_files(repo="user_default", filepath=sys.argv[1], enable_on_install=True)
+assert done == {"FINISHED"}
+repository = "user_default"
+"""
+FROM_THE_INDEX = """
+bpy.context.preferences.system.use_online_access = True
+repository = "studio"
+made = repositories.new(name="Studio", module=repository, remote_url=sys.argv[1])
+made.use_sync_on_startup = False
+here = list(repositories).index(made)
+assert bpy.ops.extensions.repo_sync(repo_index=here) == {"FINISHED"}
+done = bpy.ops.extensions.package_install(repo_index=here, pkg_id="tempera", enable_on_install=True)
+assert done == {"FINISHED"}
+"""
+USE_AND_UNINSTALL = """
+import importlib, pathlib
+name = f"bl_ext.{repository}.tempera"
+assert name in bpy.context.preferences.addons
+assert bpy.ops.tempera.stylize_render.get_rna_type()
+assert "cuda" in importlib.import_module(f"{name}.backend.bridge.install.lock").accelerators("linux")
+assert not [each for each in sys.modules if each.startswith(("torch", "cv2"))]
+here = [each.module for each in repositories].index(repository)
+assert bpy.ops.extensions.package_uninstall(repo_index=here, pkg_id="tempera") == {"FINISHED"}
+assert not hasattr(bpy.types.Scene, "tempera")
+profile = pathlib.Path(bpy.utils.resource_path("USER"))
+left = [path for path in profile.rglob("*") if "tempera" in path.relative_to(profile).as_posix() and path.is_file()]
+assert not left, left
+__import__("os")._exit(0)  # the wheel of 4.2 may crash on its own way out
+"""
+
+
+def in_a_fresh_profile(script: str, argument: object, profile: Path) -> None:
+    """Run Python in a Blender that nobody has used, with one argument."""
+    done = subprocess.run(
+        [sys.executable, "-c", START + script + USE_AND_UNINSTALL, str(argument)],
+        capture_output=True, text=True, check=False, cwd=profile,
+        env=os.environ | {"BLENDER_USER_RESOURCES": str(profile)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def cli(*arguments: object) -> str:
@@ -55,12 +93,18 @@ def test_the_zip_holds_what_is_needed_and_no_more(built: Path) -> None:
     assert starter <= {"backend/starter/__init__.py", "backend/starter/vocabulary.py"}, "training stays at home"
 
 
-def test_the_zip_works_by_itself(built: Path, tmp_path: Path) -> None:
-    zipfile.ZipFile(built).extractall(tmp_path / "tempera")
-    done = subprocess.run(
-        [sys.executable, "-c", ENABLE, str(tmp_path)], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_the_zip_is_installed_from_disk_works_by_itself_and_leaves_nothing(built: Path, tmp_path: Path) -> None:
+    """What Blender does for *Install from Disk*, and when a zip is dropped on its window."""
+    in_a_fresh_profile(FROM_DISK, built, tmp_path)
+
+
+def test_a_folder_with_the_zip_is_a_repository_that_blender_installs_from(built: Path, tmp_path: Path) -> None:
+    cli("server-generate", "--repo-dir", built.parent)
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(built.parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        in_a_fresh_profile(FROM_THE_INDEX, f"http://127.0.0.1:{server.server_port}/index.json", tmp_path)
+        server.shutdown()
 
 
 def test_a_folder_with_the_zip_can_be_served_as_a_repository(built: Path) -> None:
