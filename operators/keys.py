@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 from bpy.props import IntProperty, StringProperty
 
 from ..properties import PATH_OPTIONS
@@ -65,7 +66,7 @@ class TEMPERA_OT_remove_key(bpy.types.Operator):
         keys = panel_scene(context).tempera.keys
         found = [index for index, key in enumerate(keys) if key.frame == self.frame]
         if not found:
-            self.report({"ERROR"}, f"Frame {self.frame} has no key.")
+            self.report({"ERROR"}, rpt_("Frame {frame} has no key.").format(frame=self.frame))
             return {"CANCELLED"}
         keys.remove(found[0])
         return {"FINISHED"}

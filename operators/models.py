@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 from bpy.props import EnumProperty
 
 from ..backend.bridge.errors import UserError
@@ -155,12 +156,12 @@ class TEMPERA_OT_download_model(bpy.types.Operator):
         layout, entry = self.layout, find_entry(self.identifier)
         layout.prop(self, "identifier")
         for text in terms(entry) if entry else ():
-            layout.label(text=text)
+            layout.label(text=text, translate=False)
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Begin."""
         if problem := online_problem():
-            self.report({"ERROR"}, problem)
+            self.report({"ERROR"}, rpt_(problem))
             return {"CANCELLED"}
         return attempt(self, lambda: _library.fetching.send(["get", self.identifier, "--cache", str(hub_cache())]))
 
@@ -168,10 +169,12 @@ class TEMPERA_OT_download_model(bpy.types.Operator):
 def terms(entry: Entry) -> list[str]:
     """Return what an artist agrees to by fetching ``entry``, as lines."""
     return [
-        f"{entry.good_for}.",
-        f"{entry.size / 1e9:.2f} GB from huggingface.co/{entry.repository} to {hub_cache()}",
-        f"Weights: {entry.weights}",
-        f"Code: {entry.code}",
+        f"{rpt_(entry.good_for)}.",
+        rpt_("{size:.2f} GB from huggingface.co/{repository} to {folder}").format(
+            size=entry.size / 1e9, repository=entry.repository, folder=hub_cache()
+        ),
+        rpt_("Weights: {licence}").format(licence=entry.weights),
+        rpt_("Code: {licence}").format(licence=entry.code),
     ]
 
 

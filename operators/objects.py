@@ -6,6 +6,7 @@ import dataclasses
 from typing import ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 from bpy.props import IntProperty
 
 from ..backend.bridge.errors import UserError
@@ -64,7 +65,7 @@ class TEMPERA_OT_remove_object(bpy.types.Operator):
         wanted = panel_scene(context).tempera
         index = wanted.active_object if self.index < 0 else self.index
         if index >= len(wanted.objects):
-            self.report({"ERROR"}, "The list has no such entry.")
+            self.report({"ERROR"}, rpt_("The list has no such entry."))
             return {"CANCELLED"}
         wanted.objects.remove(index)
         wanted.active_object = max(0, min(index, len(wanted.objects) - 1))

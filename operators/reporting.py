@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 
 from ..backend.bridge.errors import UserError
 
@@ -15,10 +16,11 @@ def attempt(operator: bpy.types.Operator, act: Callable[[], object]) -> set[str]
     try:
         act()
     except UserError as error:
-        operator.report({"ERROR"}, str(error))
+        operator.report({"ERROR"}, rpt_(str(error)))
     except Exception as error:  # noqa: BLE001 - the boundary: the console gets the traceback, the artist a sentence
         traceback.print_exc()
-        operator.report({"ERROR"}, f"Tempera met an error of its own ({error}). See the system console.")
+        sentence = rpt_("Tempera met an error of its own ({error}). See the system console.")
+        operator.report({"ERROR"}, sentence.format(error=error))
     else:
         return {"FINISHED"}
     return {"CANCELLED"}

@@ -9,10 +9,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 from bpy.props import EnumProperty
 
 from ..backend.bridge.client import clean_environment
@@ -140,19 +142,30 @@ class TEMPERA_OT_install_backend(bpy.types.Operator):
         layout.label(text=_setup.offer["reason"])
         layout.prop(self, "accelerator")
         choice = next(each for each in _setup.offer["choices"] if each["name"] == self.accelerator)
-        layout.label(text=f"About {choice['size'] / 1e9:.1f} GB are fetched, {choice['size'] * 2.2 / 1e9:.1f} GB kept.")
-        layout.label(text=f"They go to {backend_folder()}.")
-        if choice["source"]:
-            layout.label(text=f"PyTorch is that of {choice['source']}, by the checksums that it gives there.")
+        for line in terms(choice):
+            layout.label(text=line, translate=False)
         if choice["problem"]:
             layout.label(text=choice["problem"], icon="ERROR")
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Begin."""
         if problem := source_problem():
-            self.report({"ERROR"}, problem)
+            self.report({"ERROR"}, rpt_(problem))
             return {"CANCELLED"}
         return _run(self, "install", self.accelerator)
+
+
+def terms(choice: Mapping[str, Any]) -> list[str]:
+    """Return what an artist agrees to by installing what a ``choice`` stands for, as lines."""
+    fetched, kept = choice["size"] / 1e9, choice["size"] * 2.2 / 1e9
+    lines = [
+        rpt_("About {fetched:.1f} GB are fetched, {kept:.1f} GB kept.").format(fetched=fetched, kept=kept),
+        rpt_("They go to {folder}.").format(folder=backend_folder()),
+    ]
+    if choice["source"]:
+        told = rpt_("PyTorch is that of {source}, by the checksums that it gives there.")
+        lines.append(told.format(source=choice["source"]))
+    return lines
 
 
 class TEMPERA_OT_cancel_install(bpy.types.Operator):
@@ -223,7 +236,7 @@ class TEMPERA_OT_copy_install_report(bpy.types.Operator):
         """Copy."""
         ended = _setup.installing.ended
         if ended is None or not ended.report:
-            self.report({"ERROR"}, "Nothing has failed. There is no report to copy.")
+            self.report({"ERROR"}, rpt_("Nothing has failed. There is no report to copy."))
             return {"CANCELLED"}
         context.window_manager.clipboard = ended.report
         return {"FINISHED"}
