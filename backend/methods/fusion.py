@@ -143,17 +143,6 @@ class Fusion:
             fused[target] = self._joined(target, self._settled(target, layers, frozen))
         return fused
 
-    def order(self, frames: Sequence[int]) -> list[int]:
-        """Return the frames by how much of each other they show and how well, the best first."""
-        shown = {
-            source: sum(float((link.whole * link.confidence).mean()) for link in self._of(frames, source))
-            for source in frames
-        }
-        return sorted(frames, key=lambda frame: (-shown[frame], frame))
-
-    def _of(self, targets: Sequence[int], source: int) -> list[Link]:
-        return [self._links(target, source) for target in targets if target != source]
-
     def _settled(self, target: int, layers: Layers, frozen: Pictures) -> Layers:
         """Lay what frozen references show over ``layers``; of several, by confidence and nearness in time."""
         if not frozen:

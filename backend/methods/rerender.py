@@ -48,7 +48,7 @@ from .exemplar import check_keys
 from .motion import motion_of
 from .noise import ShotNoise
 from .propagation import Propagation
-from .strokes import Sights
+from .strokes import Sights, laid_over
 from .surfaces import Surfaces
 
 ANCHORS = 3  # at most: each is one more frame to attend to
@@ -268,15 +268,13 @@ class KeyPainter:
         """Return a key frame's ``image`` with the strokes of its references, the first counting most."""
         if not (run.views and self._chosen.finish and self._chosen.preset == "exact"):
             return image
-        joined, left = np.zeros_like(image), np.ones(image.shape[:2], np.float32)
-        for reference in (view.reference for view in run.views):
-            contrast = self._sights.contrast(reference.image, reference.frame)
-            moved, weight = self._sights.carried(reference.image, reference.frame, run.frame, contrast)
-            joined += (left * weight)[..., None] * moved
-            left = left * (1 - weight)
-        surfaces, first = self._sights.surfaces, run.views[0].reference
-        detail = surfaces.outline_detail(first.image, first.frame)
-        return np.clip(surfaces.outlined(joined + left[..., None] * image, run.frame, detail), 0, 1)
+        sights, references = self._sights, [view.reference for view in run.views]
+        views = (
+            sights.carried(each.image, each.frame, run.frame, sights.contrast(each.image, each.frame))
+            for each in references
+        )
+        detail = sights.surfaces.outline_detail(references[0].image, references[0].frame)
+        return np.clip(sights.surfaces.outlined(laid_over(image, views), run.frame, detail), 0, 1)
 
     def _fusing(self, sampler: Sampler) -> Sequence[int]:
         """Return the steps in which pixels are fused, from the first to the last."""

@@ -8,7 +8,7 @@ Along the outlines of things every frame, cut out so or not, is made as smooth a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -122,17 +122,11 @@ class Strokes:
     def paint(self, frame: int) -> np.ndarray:
         """Return ``frame`` ``(H, W, 3)`` float32 in [0, 1], gathered from the frames that have the strokes."""
         own = self._steady.get(frame)
-        image, left = np.zeros_like(own), np.ones(own.shape[:2], np.float32)
-        for shares in self._choices(frame):
-            views = [self._view(reference, frame) for reference in shares]
-            weights = [np.float32(share) * weight for share, (_, weight) in zip(shares.values(), views, strict=True)]
-            seen = left * np.max([weight for _, weight in views], axis=0) * np.float32(min(1, sum(shares.values())))
-            image += seen[..., None] * blend([view for view, _ in views], weights, DETAIL)
-            left -= seen
-            if left.mean() < ENOUGH:
-                break
-        image = self._sights.surfaces.outlined(image + left[..., None] * own, frame, self._outline_detail)
-        return np.clip(image, 0, 1)
+        image = laid_over(own, (self._layer(shares, frame) for shares in self._choices(frame)))
+        return np.clip(self._sights.surfaces.outlined(image, frame, self._outline_detail), 0, 1)
+
+    def _layer(self, shares: dict[int, float], frame: int) -> tuple[np.ndarray, np.ndarray]:
+        return together([self._view(reference, frame) for reference in shares], list(shares.values()))
 
     def _choices(self, frame: int) -> Iterator[dict[int, float]]:
         """Yield what ``frame`` is gathered from, with shares: the nearest two references, then what fills their gaps.
@@ -145,8 +139,8 @@ class Strokes:
             if distance < 1:
                 yield {other: min(1.0, 3 * (1 - distance))}
 
-    def _view(self, reference: int, frame: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return what ``frame`` shows with the strokes of ``reference``, and how far that holds, ``(H, W)``."""
+    def _view(self, reference: int, frame: int) -> View:
+        """Return what ``frame`` shows with the strokes of ``reference``."""
         strokes = self._steady.get(reference)
         if reference == frame:
             return strokes, np.ones(strokes.shape[:2], np.float32)
@@ -183,12 +177,10 @@ class Sights(Cache[tuple[int, int], Sight]):
         super().__init__(KEPT, self._look)
         self.surfaces, self.source = surfaces, source
 
-    def carried(
-        self, painting: np.ndarray, other: int, frame: int, contrast: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return what ``frame`` shows with the strokes of a ``painting`` of another, and how far that holds.
+    def carried(self, painting: np.ndarray, other: int, frame: int, contrast: float) -> View:
+        """Return what ``frame`` shows with the strokes of a ``painting`` ``(H, W, 3)`` of another.
 
-        ``(H, W, 3)`` and ``(H, W)`` float32. Light is followed to the power ``contrast``, where the source tells it.
+        Light is followed to the power ``contrast``, where the source tells it.
         """
         sight = self.get((other, frame))
         image = gather(painting, self.surfaces.motion.pair(frame, other).flow, sight.scale)
@@ -212,6 +204,28 @@ class Sights(Cache[tuple[int, int], Sight]):
         now, then = self.source(frame), warp(self.source(other), flow)
         light = light_change(now, then, weight, max(SHADE * width, 1.5)).astype(np.float32)
         return Sight(weight * np.exp(-((light / RELIT) ** 2)), scale, light)
+
+
+View = tuple[np.ndarray, np.ndarray]
+"""What a frame shows with another's strokes ``(H, W, 3)``, and how far that holds ``(H, W)``, float32 in [0, 1]."""
+
+
+def together(views: Sequence[View], shares: Sequence[float]) -> View:
+    """Return views of one frame as one: where several hold, by their ``shares``, which sum to 1 at most."""
+    weights = [np.float32(share) * weight for share, (_, weight) in zip(shares, views, strict=True)]
+    held = np.max([weight for _, weight in views], axis=0) * np.float32(min(1, sum(shares)))
+    return blend([image for image, _ in views], weights, DETAIL), held
+
+
+def laid_over(own: np.ndarray, views: Iterable[View]) -> np.ndarray:
+    """Return the picture ``own`` ``(H, W, 3)`` with ``views`` laid over it, the first uppermost."""
+    image, left = np.zeros_like(own), np.ones(own.shape[:2], np.float32)
+    for view, weight in views:
+        image += (left * weight)[..., None] * view
+        left = left * (1 - weight)
+        if left.mean() < ENOUGH:
+            break
+    return image + left[..., None] * own
 
 
 def references(frames: Sequence[int], window: int, level: int) -> tuple[int, ...]:

@@ -30,6 +30,7 @@ from ..diffusion.pictures import crop, to_picture, to_tensor
 from ..diffusion.protocol import Model
 from ..diffusion.sampling import Rule, Sampler, Window, mixed
 from ..motion.keyframes import takes
+from ..patches.blending import shares
 from ..shot.shot import Shot
 from . import FrameDone, Step
 from .conditions import Conditions, prepared
@@ -37,6 +38,8 @@ from .fusion import Fusion, Joint, Links
 from .motion import motion_of
 from .noise import ShotNoise
 from .propagation import Propagation
+from .strokes import Sights, View, laid_over, together
+from .surfaces import Surfaces
 from .windows import Gap, Part, gaps, key_frames, needed, windows
 
 
@@ -120,7 +123,7 @@ class _Run:
         self._fusion = Fusion(cells, replace(joint, interpolation="nearest"))
         if self._codec is not None:
             self._fusion = Fusion(Links(self._motion, 1, (sides[0], sides[1])), joint)
-        self._final = Fusion(Links(self._motion, 1, (shot.height, shot.width)), joint)
+        self._sights = Sights(Surfaces(shot, self._motion), shot.beauty)
         self.steps, self.evaluations = len(self._sampler()), 0
         self.pictures: dict[int, np.ndarray] = {}
         self._paths: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
@@ -195,11 +198,39 @@ class _Run:
         made = {}
         for frame, row in zip(part.frames, x, strict=True):
             made[frame] = crop(to_picture(self._model.codec.decode(row[None])[0] / 2 + 0.5), size)
-        if self.chosen.final_fusion:
-            frozen = {frame: self.pictures[frame] for frame in part.frozen}
-            fused = self._final.agree(made, frozen, self._final.order(part.frames))
-            made = {frame: np.clip(picture, 0, 1) for frame, picture in fused.items()}
-        self.pictures |= made
+        self.pictures |= self._agreed(part, made) if self.chosen.final_fusion else made
+
+    def _agreed(self, part: Part, made: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+        """Return the finished pictures of a window with one frame's strokes on every surface, each under its own light.
+
+        They are those of frozen references, and where those show nothing of the frame that shows the most.
+        """
+        paintings, sights = made | {frame: self.pictures[frame] for frame in part.frozen}, self._sights
+        contrast = {frame: sights.contrast(painting, frame) for frame, painting in paintings.items()}
+        first, *_ = order = self._by_coverage(part.frames)
+        detail = sights.surfaces.outline_detail(made[first], first)
+
+        def view(other: int, frame: int) -> View:
+            return sights.carried(paintings[other], other, frame, contrast[other])
+
+        def views(frame: int) -> Iterator[View]:
+            if part.frozen:
+                near = shares(frame, part.frozen)
+                yield together([view(other, frame) for other in near], list(near.values()))
+            yield from (view(other, frame) for other in order[: order.index(frame)])
+
+        fused = {frame: laid_over(made[frame], views(frame)) for frame in part.frames}
+        return {
+            frame: np.clip(sights.surfaces.outlined(image, frame, detail), 0, 1) for frame, image in fused.items()
+        }
+
+    def _by_coverage(self, frames: Sequence[int]) -> list[int]:
+        """Return ``frames`` by how much of each other they show, and how well, the best first."""
+        shown = {
+            source: sum(float(self._sights.get((source, frame)).weight.mean()) for frame in frames if frame != source)
+            for source in frames
+        }
+        return sorted(frames, key=lambda frame: (-shown[frame], frame))
 
     def _seen(self, latents: np.ndarray) -> np.ndarray:
         """Return recorded latents (h, w, C) as the picture that is fused."""

@@ -155,7 +155,6 @@ def test_the_first_in_the_order_decides_and_the_next_what_it_does_not_show():
     assert np.array_equal(made[2][one], warp(pictures[0], first.flow)[one])
     assert np.array_equal(made[2][two], warp(pictures[1], second.flow)[two])
     assert made[0] is pictures[0]
-    assert fusion(motion).order([0, 1, 2]) == [1, 0, 2]
 
 
 @pytest.mark.parametrize("stage", ["reconstruct", "refine"])

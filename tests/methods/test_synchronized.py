@@ -168,10 +168,14 @@ def test_takes_do_not_touch_each_other(model: Model, tmp_path: Path) -> None:
     assert any(not np.array_equal(plain[frame], cut[frame]) for frame in cut)
 
 
-def test_final_fusion_makes_one_surface_one_picture(small: Path, model: Model) -> None:
-    shot = known(small, Still(SIZE))
-    made = frames(shot, model, [1, 2, 3, 4], noise="fresh")
-    assert max(np.abs(made[1] - made[frame]).max() for frame in made) <= 1e-5
+def test_final_fusion_makes_one_surface_one_picture_under_each_frames_own_light(model: Model, tmp_path: Path) -> None:
+    write_shot(tmp_path, [1, 2, 3, 4], SIZE)
+    for frame in (1, 2, 3, 4):
+        light = 0.8 if frame == 4 else 1.0
+        (tmp_path / "beauty" / f"{frame:06d}.png").write_bytes(encode_png(light * picture(1, SIZE)))
+    made = frames(known(tmp_path, Still(SIZE)), model, [1, 2, 3, 4], noise="fresh")
+    assert max(np.abs(made[1] - made[frame]).max() for frame in (2, 3)) <= 1e-5
+    assert 0.5 < made[4].mean() / made[1].mean() < 0.95
 
 
 @pytest.mark.parametrize(("steps", "strength"), [(1, 1.0), (2, 0.01), (3, 0.0)])

@@ -43,12 +43,12 @@ class SynchronizedSettings(PropagationSettings, MotionSettings, DiffusionSetting
         needs=("fusion", "tiny"),
     )
     semantic_reconstruction: float = setting(
-        0.25, "Semantic Reconstruction",
+        0.15, "Semantic Reconstruction",
         "Up to this progress all frames average what they see of a surface: longer agrees more, and looks softer",
         low=0.0, high=1.0, subtype="FACTOR", section="advanced", needs=EXACT,
     )
     detail_refinement: float = setting(
-        0.8, "Detail Refinement",
+        0.6, "Detail Refinement",
         "From there up to this progress one frame at a time hands its details to the others; then each is on its own",
         low=0.0, high=1.0, subtype="FACTOR", section="advanced", needs=EXACT,
     )
@@ -102,7 +102,7 @@ class SynchronizedSettings(PropagationSettings, MotionSettings, DiffusionSetting
     )
     final_fusion: bool = setting(
         True, "Final Fusion",
-        "Fuse the finished pictures once more, pixel by pixel, so that strokes stay where they are on the surfaces",
+        "Fuse the finished pictures once more: strokes stay where they are on the surfaces, light and shade move on",
         needs=EXACT,
     )
 
