@@ -106,7 +106,7 @@ class Errand:
         self._reader.start()
 
     def poll(self) -> bool:
-        """Take what the process told since the last call; return whether it is still at work."""
+        """Take what the process told since the last call; return whether it still runs."""
         over = not self._reader.is_alive() and self.process.poll() is not None
         while not self._events.empty():
             event = self._events.get_nowait()
@@ -117,7 +117,7 @@ class Errand:
         if over and self.ended is None:
             message = f"It was ended from outside (exit code {self.process.returncode}). Try again to go on from there."
             self.ended = Ended("failed", self.progress.phase, message)
-        return self.ended is None
+        return not over
 
     def cancel(self) -> None:
         """End the process and all it started, at once. What has arrived is kept for the next time."""
@@ -129,6 +129,7 @@ class Errand:
             else:
                 os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        self._reader.join()
 
     def _read(self) -> None:
         assert self.process.stdout is not None  # noqa: S101 - Popen was asked for the pipe
