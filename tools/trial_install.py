@@ -143,9 +143,10 @@ def remove() -> None:
 
 
 def paint(tempera: ModuleType, scene: Any) -> Any:
-    """Paint two frames with the starter model, and return the job."""
+    """Paint two frames with the starter model, let the worker leave, and return the job."""
     job = tempera.stylize(scene, method="framewise", folder=PROFILE / "job", steps=2, prompt="oil painting")
     job.wait()
+    module("operators.session").current().release()
     return job
 
 
