@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import sys
@@ -144,3 +145,11 @@ def test_a_listing_is_read_in_both_forms(old: bool, index: Index) -> None:
     path = index.folder / "canvas-1.0-py3-none-any.whl"
     assert [(link.file, link.sha256) for link in links] == [(path.name, sha256(path))]
     assert links[0].url == f"{index.address}/{path.name}"
+
+
+def test_a_login_in_the_address_of_a_studios_mirror_is_used(
+    plan: Plan, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", f"{index.address}/simple".replace("//", "//artist:s%40cret@"))
+    told(plan)
+    assert base64.b64decode(index.login.removeprefix("Basic ")) == b"artist:s@cret"
