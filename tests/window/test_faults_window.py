@@ -133,9 +133,13 @@ def test_undo_during_a_question_and_a_preview(window: Blender) -> None:
 
 def test_the_result_is_moved_and_deleted_by_keys_while_it_grows(window: Blender) -> None:
     begin(window)
+    window.run(HOLD)
     window.until(f"{JOBS}[-1].strip is not None and len({JOBS}[-1].strip.elements) > 5")
+    window.settle()
     window.click(*window.place_of(3.5, int(window.ask(f"{JOBS}[-1].strip.channel")) + 0.5))
+    window.until(f"{JOBS}[-1].strip.select")
     window.press("g")
+    window.run("session._worker._process.send_signal(signal.SIGCONT)")
     window.press("5")
     window.press("Return")
     assert window.ask(f"{JOBS}[-1].strip.frame_start") == "6.0"
@@ -144,6 +148,17 @@ def test_the_result_is_moved_and_deleted_by_keys_while_it_grows(window: Blender)
     window.press("Delete")
     window.until(f"{JOBS}[-1].strip is None")
     assert window.ask(f"len({JOBS}[-1].frames)") == str(LENGTH)
+
+
+# Stops the worker half-way, so that there is time to take the strip.
+HOLD = """
+import signal
+def hold():
+    if not 6 <= len(session.jobs[-1].finished) < 20:
+        return 0.01 if session.jobs[-1].active else None
+    session._worker._process.send_signal(signal.SIGSTOP)
+bpy.app.timers.register(hold)
+"""
 
 
 def test_the_sequencer_is_rendered_by_f12_during_a_job(window: Blender) -> None:
