@@ -10,7 +10,7 @@ from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from ..backend.bridge.job import read_json
 
-COLUMNS = {"1": "lag 1", "8": "lag 8", "first-last": "first-last", "sigma": "sigma"}
+COLUMNS = {"1": "Next Frame", "8": "8 Frames On", "first-last": "First to Last", "sigma": "Spread"}
 _MOST = 4  # objects that are named
 _GATE: dict[object, str] = {True: "admissible", False: "not admissible", None: "gate not known"}
 
@@ -26,12 +26,12 @@ def numbers(files: JobFolder) -> tuple[tuple[str, ...], ...]:
         return ()
     change = {column: _part(part).get("mean") for column, part in _part(measured.get("change")).items()}
     ratio = _part(measured.get("ratio"))
-    rows = [("", *COLUMNS.values()), _row("Change E", change)]
+    rows = [("", *COLUMNS.values()), _row("Change", change)]
     if any(value is not None for value in ratio.values()):
-        rows.append(_row("Ratio R", ratio))
-    rows.append(("Detail D", _number(measured.get("detail"))))
+        rows.append(_row("Ratio", ratio))
+    rows.append(("Detail", _number(measured.get("detail"))))
     if measured.get("consistency") is not None:
-        rows.append(("Consistency C", _number(measured["consistency"]), _GATE.get(measured.get("admissible"), "")))
+        rows.append(("Consistency", _number(measured["consistency"]), _GATE.get(measured.get("admissible"), "")))
     if clip := _part(measured.get("clip")):  # only where the artist has a CLIP model
         rows.append(("CLIP-T, Tem-Con", _number(clip.get("clip_t")), _number(clip.get("tem_con"))))
     return tuple(rows)

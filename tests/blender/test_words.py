@@ -72,8 +72,8 @@ def add_job(extension: str, module: Any, folder: Path, scene: bpy.types.Scene, s
     here.preview = module("operators.preview_job").Preview(here, made, scene, made.shot_folder)
     bpy.context.window_manager.tempera.compare = "WIPE"
     job.enter("running" if state == "running" else state, "It failed for a reason." if state == "failed" else "")
-    job.numbers = (("", "lag 1", "lag 8", "first-last", "sigma"), ("Change E", "0.000", "0.000", "0.000", "0.000"))
-    job.numbers += (("Consistency C", "0.000", "not admissible"),)
+    job.numbers = (("", "Next Frame", "8 Frames On", "First to Last", "Spread"), ("Change", *4 * ["0.000"]))
+    job.numbers += (("Consistency", "0.000", "not admissible"),)
     job.motion, job.suggestion = ("Exact for 3 of 4 objects.",), "2 key frames cover 95 % of the shot: 1, 3."
 
 
