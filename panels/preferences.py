@@ -29,7 +29,7 @@ def draw_backend(layout: bpy.types.UILayout, chosen: TEMPERA_preferences) -> Non
     """Draw the worker's own Python: its state and what can be done about it."""
     box, state = layout.box(), setup.current()
     progress = state.installing.progress
-    box.label(text=describe(state), icon="CHECKMARK" if state.standing == "ready" else "BLANK1", translate=False)
+    box.label(text=describe(state), icon="CHECKMARK" if state.standing == "ready" else "NONE", translate=False)
     if progress is not None:
         row = box.row(align=True)
         share = progress.done / progress.total if progress.total else 0.0
