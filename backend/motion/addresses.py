@@ -64,7 +64,12 @@ class AddressBook:
         self.scene, self.memory = scene, memory
         self.sky = len(scene.objects)
         self.unlisted = self.sky + 1
+        self._owners: Cache[int, np.ndarray] = Cache(memory, lambda frame: bind(scene.layer(frame), scene.objects))
         self._pages: Cache[tuple[int, bytes], Page] = Cache(memory, self._make_page)
+
+    def owner(self, frame: int) -> np.ndarray:
+        """Return whose surface each pixel of ``frame`` shows, see :func:`bind`."""
+        return self._owners.get(frame)
 
     def page(self, frame: int, systems: np.ndarray) -> Page:
         """Return ``frame`` as addresses, each owner's in its system (``systems`` ``(owners,)`` int8)."""
@@ -120,7 +125,7 @@ class AddressBook:
     def _make_page(self, key: tuple[int, bytes]) -> Page:
         frame, systems = key[0], np.frombuffer(key[1], np.int8)
         layer, camera = self.scene.layer(frame), self.scene.cameras[frame]
-        owner = bind(layer, self.scene.objects)
+        owner = self.owner(frame)
         matrices = self._matrices(frame, systems)
         inverse = np.full_like(matrices, np.nan)
         usable = np.isfinite(matrices).all((1, 2))

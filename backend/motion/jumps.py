@@ -15,7 +15,7 @@ from .correspondence import TOLERANCE
 from .geometry import DataLayer, SceneGeometry
 from .vectors import neighbour_flow
 
-LOOKED_AT = 1 << 16  # pixels of a frame, evenly spaced, about
+LOOKED_AT = 1 << 16  # pixels of a frame, evenly spaced, at most
 ENOUGH = 16  # of an object that a suspicion needs
 JUMP = 0.5  # px, by which half of an object's pixels are off
 COORDINATES = (System.MATRICES, System.GENERATED, System.REST, System.UV)
@@ -55,7 +55,7 @@ def _picked(layer: DataLayer, *at: np.ndarray) -> DataLayer:
 def _followed(scene: SceneGeometry, layer: DataLayer) -> tuple[np.ndarray, DataLayer, np.ndarray]:
     """Return the objects ``(N,)`` that evenly spaced pixels show, these pixels, and where the next frame has them."""
     height, width = layer.index.shape
-    step = max(1, int(np.sqrt(height * width / LOOKED_AT)))
+    step = int(np.ceil(np.sqrt(height * width / LOOKED_AT)))
     y, x = (part.ravel() for part in np.mgrid[step // 2 : height : step, step // 2 : width : step])
     source = _picked(layer, y, x)
     owner, landed = bind(source, scene.objects), np.stack([x, y], -1) + neighbour_flow(source, 1)

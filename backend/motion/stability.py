@@ -15,7 +15,7 @@ from itertools import repeat
 
 import numpy as np
 
-from .addresses import PULLED, AddressBook, System, bind, repeats
+from .addresses import PULLED, AddressBook, System, repeats
 from .cache import Cache
 from .correspondence import Correspondence, checked
 from .geometry import SceneGeometry, SceneObject
@@ -225,8 +225,7 @@ class Stability:
         """Return the Vector pass between neighbours, checked there and back."""
         here, there = (self.scene.layer(frame) for frame in key)
         step = key[1] - key[0]
-        owners = (bind(layer, self.scene.objects) for layer in (here, there))
-        return checked(neighbour_flow(here, step), neighbour_flow(there, -step), *owners)
+        return checked(neighbour_flow(here, step), neighbour_flow(there, -step), *map(self.book.owner, key))
 
     def _neighbour(self, frame: int) -> int | None:
         """Return the frame after ``frame``, or before it, in the same take."""
