@@ -30,7 +30,6 @@ from ..diffusion.pictures import crop, to_picture, to_tensor
 from ..diffusion.protocol import Model
 from ..diffusion.sampling import Rule, Sampler, Window, mixed
 from ..motion.keyframes import takes
-from ..patches.blending import shares
 from ..shot.shot import Shot
 from . import FrameDone, Step
 from .conditions import Conditions, prepared
@@ -38,7 +37,7 @@ from .fusion import Fusion, Joint, Links
 from .motion import motion_of
 from .noise import ShotNoise
 from .propagation import Propagation
-from .strokes import Sights, View, laid_over, together
+from .strokes import Sights, laid_over
 from .surfaces import Surfaces
 from .windows import Gap, Part, gaps, key_frames, needed, windows
 
@@ -104,7 +103,8 @@ class _Run:
     """What a run knows: its parts, and the frames that are finished and still needed.
 
     ``pictures`` are finished frames ``(H, W, 3)``, ``_paths`` their clean latents and their noise at each step, both
-    ``(h, w, C)``.
+    ``(h, w, C)``. ``_sources`` are the frames whose strokes a frame shows, itself the last, ``_paintings`` what those
+    were like before anything was carried to them.
     """
 
     def __init__(self, shot: Shot, model: Model, settings: Settings) -> None:
@@ -127,11 +127,16 @@ class _Run:
         self.steps, self.evaluations = len(self._sampler()), 0
         self.pictures: dict[int, np.ndarray] = {}
         self._paths: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+        self._sources: dict[int, list[int]] = {}
+        self._paintings: dict[int, np.ndarray] = {}
 
     def keep(self, frames: set[int]) -> None:
         """Let go of all finished frames but ``frames``."""
         self.pictures = {frame: picture for frame, picture in self.pictures.items() if frame in frames}
         self._paths = {frame: path for frame, path in self._paths.items() if frame in frames}
+        self._sources = {frame: sources for frame, sources in self._sources.items() if frame in frames}
+        painters = set(chain(*self._sources.values()))
+        self._paintings = {frame: painting for frame, painting in self._paintings.items() if frame in painters}
 
     def denoise(self, part: Part) -> Iterator[int]:
         """Denoise the frames of ``part`` in step, into ``pictures``; yield a frame after each of its evaluations."""
@@ -203,26 +208,23 @@ class _Run:
     def _agreed(self, part: Part, made: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
         """Return the finished pictures of a window with one frame's strokes on every surface, each under its own light.
 
-        They are those of frozen references, and where those show nothing of the frame that shows the most.
+        They are of the first frame in an order that shows it: those that the frozen references show strokes of, then
+        the window's own. So strokes are resampled once, and a surface keeps them from window to window.
         """
-        paintings, sights = made | {frame: self.pictures[frame] for frame in part.frozen}, self._sights
-        contrast = {frame: sights.contrast(painting, frame) for frame, painting in paintings.items()}
-        first, *_ = order = self._by_coverage(part.frames)
-        detail = sights.surfaces.outline_detail(made[first], first)
+        known = sorted((self._sources[frame] for frame in part.frozen), key=len)
+        order = [*dict.fromkeys(chain(*known)), *self._by_coverage(part.frames)]
+        self._sources |= {frame: order[: order.index(frame) + 1] for frame in part.frames}
+        self._paintings |= made
+        sights, first = self._sights, order[0]
+        detail = sights.surfaces.outline_detail(self._paintings[first], first)
+        contrast = sights.contrast(self._paintings[first], first)
 
-        def view(other: int, frame: int) -> View:
-            return sights.carried(paintings[other], other, frame, contrast[other])
+        def fused(frame: int) -> np.ndarray:
+            others = self._sources[frame][:-1]
+            views = (sights.carried(self._paintings[other], other, frame, contrast) for other in others)
+            return np.clip(sights.surfaces.outlined(laid_over(made[frame], views), frame, detail), 0, 1)
 
-        def views(frame: int) -> Iterator[View]:
-            if part.frozen:
-                near = shares(frame, part.frozen)
-                yield together([view(other, frame) for other in near], list(near.values()))
-            yield from (view(other, frame) for other in order[: order.index(frame)])
-
-        fused = {frame: laid_over(made[frame], views(frame)) for frame in part.frames}
-        return {
-            frame: np.clip(sights.surfaces.outlined(image, frame, detail), 0, 1) for frame, image in fused.items()
-        }
+        return {frame: fused(frame) for frame in part.frames}
 
     def _by_coverage(self, frames: Sequence[int]) -> list[int]:
         """Return ``frames`` by how much of each other they show, and how well, the best first."""
