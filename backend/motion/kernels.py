@@ -17,6 +17,7 @@ STEPS = 8  # of one walk
 LEAP = 8.0  # px, the longest step
 REACH = 1.0  # px beyond the outermost pixel of a surface that it is followed
 LEAST = 0.05  # of a bilinear sample's weight that makes it valid: half-pixel borders are kept, mere corners are not
+BEHIND = 0.25  # squared sides of a footprint off the surface, beyond which a point may lie behind its rim
 ON_PLANE = 1e-5  # squared footprints off a facet's plane that are rounding
 FLAT = 2e-4  # squared footprints by which pixels must stand out from a facet to tell the line of sight
 Point = tuple[float, float, float]
@@ -316,17 +317,18 @@ def pull(
 
 
 @inlined
-def _shows(
+def _apart(
     owner: np.ndarray, address: np.ndarray, scale: np.ndarray, slopes: np.ndarray,
-    u: int, v: int, o: int, q: Point, px: float, py: float, tolerance: float,
-) -> bool:  # fmt: skip
-    """Tell whether pixel (u, v), carried along its surface to (px, py), shows address ``q`` of ``o``.
+    u: int, v: int, o: int, q: Point, px: float, py: float,
+) -> tuple[float, float]:  # fmt: skip
+    """Tell how far pixel (u, v), carried along its surface to (px, py), is from address ``q`` of ``o``.
 
-    ``q`` must be within ``tolerance`` footprints, and off the surface within the shorter side of one: by the long side
-    of a face seen edge-on, what lies behind its rim would still be near.
+    Returns two squares: the whole distance in footprints, and that off the surface in shorter sides of one: by the long
+    side of a face seen edge-on, what lies behind its rim would still be near. The second is -1 on a surface one pixel
+    wide, which does not tell; both are infinite where the pixel shows something else.
     """
     if owner[v, u] != o:
-        return False
+        return np.inf, np.inf
     g, c = _residual(address, scale, u, v, q), slopes[v, u]
     cx, cy = (c[0], c[1], c[2]), (c[3], c[4], c[5])
     dx, dy = px - u, py - v
@@ -335,9 +337,8 @@ def _shows(
     normal = _cross(cx, cy)
     area = _square(normal)
     longest = (xx + yy) / 2 + np.sqrt(max(0.0, (xx + yy) ** 2 / 4 - area))
-    limit = tolerance * tolerance
-    off = _dot(left, normal) ** 2 / area if area > 0 else 0.0
-    return _square(left) <= limit * (xx + yy) / 2 and off * longest <= min(limit, 1.0) * area
+    off = _dot(left, normal) ** 2 * longest / area**2 if area > 0 else -1.0
+    return (2 * _square(left) / (xx + yy) if xx + yy > 0 else np.inf), off
 
 
 @njit(cache=True, nogil=True)
@@ -349,12 +350,12 @@ def agree(
 
     A pixel of j agrees when it shows the same owner and its address, carried to p + flow along the surface, is within
     ``tolerance`` footprints (root mean square size of a pixel in address space) of the address sought, and no further
-    off the surface than the shorter side of a footprint. Returns
-    ``(H, W)`` uint8: 3 where every pixel with a weight in a bilinear sample agrees, 1 where those that do have
+    off the surface than the shorter side of a footprint. Returns ``(H, W)`` uint8: 3 where every pixel with a weight in
+    a bilinear sample agrees, is wider than one pixel, and within the root of ``BEHIND``; 1 where those that agree have
     ``LEAST`` of the weight, else 0.
     """
     height, width = owner.shape
-    verdict = np.zeros((height, width), np.uint8)
+    verdict, limit = np.zeros((height, width), np.uint8), tolerance * tolerance
     for y in range(height):
         for x in range(width):
             o = owner_i[y, x]
@@ -368,8 +369,9 @@ def agree(
                 for u in range(max(x0, 0), min(x0 + 2, width)):
                     weight = (1 - abs(px - u)) * (1 - abs(py - v))
                     if weight > 1e-4:
-                        good = _shows(owner, address, scale, slopes, u, v, o, q, px, py, tolerance)
-                        agreeing, every = agreeing + good * weight, every and good
+                        apart, off = _apart(owner, address, scale, slopes, u, v, o, q, px, py)
+                        good = apart <= limit and off <= min(limit, 1.0)
+                        agreeing, every = agreeing + good * weight, every and good and 0 <= off <= BEHIND
             if agreeing >= LEAST:
                 verdict[y, x] = 3 if every else 1
     return verdict
