@@ -59,12 +59,16 @@ def test_animated_numbers_are_baked_frame_by_frame(
     bpy.ops.rigidbody.object_add()
     moved: list[Any] = []
     handlers = [getattr(bpy.app.handlers, name) for name in ("frame_change_pre", "depsgraph_update_post")]
+
+    def notice(*_: Any) -> None:
+        moved.append(True)
+
     for each in handlers:
-        each.append(moved.append)
+        each.append(notice)
     try:
         run = as_set(scene, FRAMES)
     finally:
-        assert [each.pop() for each in handlers] == [moved.append] * 2
+        assert [each.pop() for each in handlers] == [notice] * 2
     assert not moved and scene.frame_current == 1 and list(bpy.data.scenes) == [scene]
     assert simulated.rigid_body and scene.rigidbody_world.enabled
     for frame in FRAMES:
