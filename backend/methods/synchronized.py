@@ -81,14 +81,17 @@ class Plan:
 
 
 def planned(sampler: Sampler, frames: Sequence[int], chosen: SynchronizedSettings, seed: int) -> Plan:
-    """Return the plan for the ``frames`` of a window.
+    """Return the plan for the ``frames`` of a window; stages are shares of the run, wherever its strength has it begin.
 
     The exponent rises from 0 to ``chosen.confidence``. References are drawn from a shuffled deck of the frames that is
     shuffled anew when it is empty: at random, equally often.
     """
-    middle = chosen.semantic_reconstruction
-    first = sorted(Window(0.0, middle).steps(sampler))
-    second = sorted(Window(middle, chosen.detail_refinement).steps(sampler) - set(first))
+    begin = sampler.progress(0)
+    shares = chosen.semantic_reconstruction, chosen.detail_refinement
+    middle, end = (begin + (1 - begin) * share for share in shares)
+    first = sorted(Window(begin, middle).steps(sampler))
+    later = range(max(first, default=-1) + 1, len(sampler))
+    second = sorted(Window(middle, end).steps(sampler) & set(later)) or later[: int(end > middle)]
     rng = np.random.default_rng(mixed(seed, *frames))
     decks = [rng.permutation(frames) for _ in range(-(-len(second) // len(frames)))]
     drawn = [int(frame) for deck in decks for frame in deck]

@@ -205,9 +205,10 @@ def test_the_worker_runs_it_as_a_job(folder: Path, tmp_path: Path) -> None:
     assert job.finished() == [1, 2, 3]
 
 
-def plan(steps: int, frames: tuple[int, ...], **settings: object) -> Plan:
+def plan(steps: int, frames: tuple[int, ...], strength: float = 1.0, **settings: object) -> Plan:
     chosen = from_keywords("synchronized", **settings).synchronized
-    return planned(Sampler(diffusers.DDIMScheduler(timestep_spacing="trailing"), steps), frames, chosen, seed=3)
+    scheduler = diffusers.DDIMScheduler(timestep_spacing="trailing")
+    return planned(Sampler(scheduler, steps, strength), frames, chosen, seed=3)
 
 
 def test_every_frame_is_the_reference_equally_often() -> None:
@@ -221,8 +222,11 @@ def test_every_frame_is_the_reference_equally_often() -> None:
 
 def test_the_stages_follow_each_other_and_survive_few_steps() -> None:
     long = plan(20, (1, 2), confidence=6.0)
-    assert list(long.exponents) == list(range(3)) and long.exponents[0] == 0.0 and long.exponents[2] == 6.0
-    assert sorted(long.references) == list(range(3, 12))
+    assert list(long.exponents) == [0, 1] and list(long.exponents.values()) == [0.0, 6.0]
+    assert sorted(long.references) == list(range(2, 7))
+    halves = plan(20, (1, 2), 0.6, semantic_reconstruction=0.5, detail_refinement=1.0)
+    assert list(halves.exponents) == list(range(6)) and sorted(halves.references) == list(range(6, 12))
+    assert not plan(20, (1, 2), 0.6, semantic_reconstruction=0.0, detail_refinement=0.0).references
     short = plan(2, (1, 2))
     assert list(short.exponents) == [0] and list(short.references) == [1]
     averaged = plan(4, (1, 2), semantic_reconstruction=1.0)

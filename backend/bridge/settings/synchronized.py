@@ -43,13 +43,13 @@ class SynchronizedSettings(PropagationSettings, MotionSettings, DiffusionSetting
         needs=("fusion", "tiny"),
     )
     semantic_reconstruction: float = setting(
-        0.15, "Semantic Reconstruction",
-        "Up to this progress all frames average what they see of a surface: longer agrees more, and looks softer",
+        0.1, "Semantic Reconstruction",
+        "For this share of the run all frames average what they see of a surface: longer agrees more, and looks softer",
         low=0.0, high=1.0, subtype="FACTOR", section="advanced", needs=EXACT,
     )
     detail_refinement: float = setting(
-        0.6, "Detail Refinement",
-        "From there up to this progress one frame at a time hands its details to the others; then each is on its own",
+        0.35, "Detail Refinement",
+        "From there up to this share one frame at a time hands its details to the others; then each is on its own",
         low=0.0, high=1.0, subtype="FACTOR", section="advanced", needs=EXACT,
     )
     blending: str = setting(
