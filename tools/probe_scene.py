@@ -46,7 +46,7 @@ def mesh_object(
     return obj
 
 
-def texture_material() -> bpy.types.Material:
+def texture_material(alpha: float = 1.0) -> bpy.types.Material:
     """Return a busy texture in Generated coordinates, emitted so that the beauty frames carry no sampling noise."""
     material = bpy.data.materials.new("Texture")
     material.use_nodes = True
@@ -57,6 +57,7 @@ def texture_material() -> bpy.types.Material:
     links.new(nodes.new("ShaderNodeTexCoord").outputs["Generated"], noise.inputs["Vector"])
     nodes["Principled BSDF"].inputs["Base Color"].default_value = (0, 0, 0, 1)
     nodes["Principled BSDF"].inputs["Emission Strength"].default_value = 1
+    nodes["Principled BSDF"].inputs["Alpha"].default_value = alpha
     links.new(noise.outputs["Color"], nodes["Principled BSDF"].inputs["Emission Color"])
     return material
 
@@ -174,8 +175,8 @@ def build(options: dict[str, str]) -> None:
     """Build the scene in an empty file, every curve linear.
 
     ``options``: ``scene`` ("hard", "inside" or neither), ``camera`` ("ORTHO" or "PERSP"), ``lens`` ("animated"),
-    ``cut`` (the first frame of a second camera), ``size`` ("192x108"), ``frames``, and ``end``, the frame at which all
-    movement ends (8).
+    ``cut`` (the first frame of a second camera), ``alpha`` (of the cube, 1), ``size`` ("192x108"), ``frames``, and
+    ``end``, the frame at which all movement ends (8).
     """
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.context.preferences.edit.keyframe_new_interpolation_type = "LINEAR"
@@ -193,10 +194,10 @@ def build(options: dict[str, str]) -> None:
     if "cut" in options:
         for frame, camera in ((1, scene.camera), (int(options["cut"]), build_camera(options, x=2.0))):
             scene.timeline_markers.new(camera.name, frame=frame).camera = camera
-    material = texture_material()
+    material, veil = texture_material(), texture_material(float(options.get("alpha", "1")))
     for obj in bpy.data.objects:
         if obj.type == "MESH":
-            obj.data.materials.append(material)
+            obj.data.materials.append(veil if obj.name == "Cube" else material)
     scene.render.engine = "CYCLES"
     scene.cycles.samples, scene.cycles.use_denoising = 4, False
     scene.render.resolution_x, scene.render.resolution_y = map(int, options.get("size", "192x108").split("x"))

@@ -132,6 +132,19 @@ def test_object_hidden_in_the_neighbour_frame(blender: str) -> None:
     assert share > 0.96 and error < 0.001
 
 
+@pytest.mark.parametrize("blender", BLENDERS)
+def test_semi_transparent_surface(blender: str) -> None:
+    captured = probe("scene=hard", "camera=PERSP", "alpha=0.3", "frames=4", blender=blender)
+    shot = captured.shot()
+    opaque = probe("scene=hard", "camera=PERSP", blender=blender).shot()
+    cube = captured.truth(1, 2).owner == captured.number("Cube")
+    assert np.abs(shot.beauty(1) - opaque.beauty(1))[cube].mean() > 0.01  # the artist sees through it
+    assert shot.layer(1).surface[cube].mean() > 0.99  # the data does not: its passes tell of the first surface met
+    for i, j in ((1, 2), (4, 3), (1, 4)):
+        share, error = accuracy(captured, shot.motion, "Cube", i, j)
+        assert share > 0.96 and error < 0.001
+
+
 def test_coordinates_that_repeat_are_found_without_a_vector_pass() -> None:
     captured = probe("camera=ORTHO", "frames=4")
     motion = captured.shot().motion

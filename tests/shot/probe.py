@@ -12,7 +12,8 @@ import pytest
 from backend.measure.ray_truth import RayTruth
 
 ROOT = Path(__file__).resolve().parents[2]
-BLENDERS = [name for name in (".venv", ".venv-bpy42", ".venv-bpy45") if (ROOT / name / "bin" / "python").exists()]
+FOLDERS = ".venv", ".venv-bpy42", ".venv-bpy45", ".venv-bpy52"
+BLENDERS = [name for name in FOLDERS if (ROOT / name / "bin" / "python").exists()]
 _folders: list[tempfile.TemporaryDirectory] = []
 
 
