@@ -182,7 +182,7 @@ def draw_preview(layout: bpy.types.UILayout) -> None:
     else:
         layout.label(text=rpt_("Previewed in {time}").format(time=duration(preview.elapsed)), translate=False)
     if preview.files.settings.chosen.joins:
-        draw_text(layout, rpt_("In the run these frames agree with all others too, so strokes will differ."), "INFO")
+        draw_text(layout, rpt_("In the run these frames agree with all others too, so details may differ."), "INFO")
     row = layout.row(align=True)
     for look, label, _ in COMPARE:
         row.operator("tempera.compare", text=label, depress=window.compare == look).look = look
