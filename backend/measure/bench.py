@@ -19,7 +19,7 @@ from .bench_measure import synthetic_table
 from .bench_memory import peak_memory
 from .bench_methods import exemplar_cost
 from .bench_motion import chained_matches, pair_time, synthetic_motion, warp_errors
-from .bench_noise import anchored_noise
+from .bench_noise import anchored_noise, rendered_noise
 from .bench_ticks import tick_times
 from .bench_tokenflow import memory_by_length
 from .bench_truth import ray_cast_truth
@@ -79,7 +79,8 @@ def _beside_diffusion(folder: Path, quick: bool, truth: Path | None, ticks: Path
         starter = importlib.import_module(".bench_starter", __package__).starter_model(job, shot)
         found |= {f"core: {name}": one for name, one in starter.items()}
     if truth is not None:
-        found |= {f"motion: {name}": one for name, one in ray_cast_truth(truth).items()}
+        for cast in (ray_cast_truth, rendered_noise):
+            found |= {f"motion: {name}": one for name, one in cast(truth).items()}
     if ticks is not None:
         found |= {f"blender: {name}": one for name, one in tick_times(ticks).items()}
     return found
