@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
 import signal
 from pathlib import Path
@@ -61,6 +63,10 @@ def test_a_job_is_measured_and_shown_while_the_window_stays_alive(
     change = cells(job)["Change"]
     assert all(0.1 < float(value) < 1.0 for value in change)  # noise changes everywhere
     assert set(cells(job)) == {"", "Change", "Detail"}  # nothing to compare with
+    measured = json.loads(job.files.measure_path.read_text())
+    job.files.measure_path.write_text(json.dumps(measured | {"clip": {"clip_t": 0.31, "tem_con": None}}))
+    answers = importlib.import_module(f"{extension}.operators.answers")
+    assert answers.numbers(job.files)[-1] == ("CLIP-T, Tem-Con", "0.310", "-")
 
 
 def test_the_frame_by_frame_job_of_the_shot_is_compared_with(
