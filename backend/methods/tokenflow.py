@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -102,6 +103,7 @@ class Run:
         self._attention_held = Window(0, chosen.attention_share if held else 0).steps(sampler)
         self._along_motion = chosen.correspondence == "motion" or (chosen.correspondence == "auto" and shot.has_data)
         self._motion = motion_of(shot, chosen.motion)
+        self._decoding = Lock()
         self._done = 0
         self._total = sum(plan.work for plan in self._plans) + sum(2 * len(take) - 1 for take in self._finished)
 
@@ -168,8 +170,12 @@ class Run:
                 yield self._told([frame], f"finishing frame {frame}")
 
     def _picture(self, frame: int) -> np.ndarray:
-        """Return the decoded picture of ``frame``, (H, W, 3) float32 sRGB."""
-        decoded = self._model.codec.decode(self._x[self._at([frame])].to(self._model.device))[0]
+        """Return the decoded picture of ``frame``, (H, W, 3) float32 sRGB.
+
+        Threads that look at frames ask for several at once, but a model and its memory are for one at a time.
+        """
+        with self._decoding:
+            decoded = self._model.codec.decode(self._x[self._at([frame])].to(self._model.device))[0]
         return crop(to_picture(decoded / 2 + 0.5), (self._shot.height, self._shot.width))
 
     def _noise(self, z: Tensor) -> Noise:

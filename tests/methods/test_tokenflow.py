@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
+from time import sleep
 from types import SimpleNamespace
 
 import numpy as np
@@ -88,6 +90,24 @@ def test_every_frame_comes_back_whichever_are_wanted(way: str, shot: Shot, model
     rest = run(shot, model, [5, 2], **WAYS[way])
     assert sorted(rest) == [2, 5]
     assert np.array_equal(rest[2], made[2]) and np.array_equal(rest[5], made[5])
+
+
+def test_pictures_are_decoded_one_at_a_time(shot: Shot, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several threads look at finished frames; a plan for the memory counts on one of them to be decoded."""
+    decode, at_work, most = model.codec.decode, [], []
+
+    def noted(z: Tensor) -> Tensor:
+        at_work.append(z)
+        most.append(len(at_work))
+        sleep(0.02)
+        picture = decode(z)
+        at_work.pop()
+        return picture
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(model.codec, "decode", noted)
+    run(shot, model, finish=True, steps=1)
+    assert max(most) == 1
 
 
 def test_every_choice_counts(shot: Shot, model: Model) -> None:
