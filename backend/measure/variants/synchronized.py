@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-PLAIN = {"final_fusion": False, "keep_contrast": False}
+PLAIN = {"final_fusion": False, "keep_contrast": False, "detail_refinement": 1.0}  # one stage, over the whole run
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "synchronized": {},
