@@ -72,11 +72,11 @@ def clip_report(
 ) -> dict[str, Any]:
     """Return a run's numbers as JSON values; ``source`` says what the source shows, "" where nobody did.
 
-    With an ``independent`` run also "relative", the run's CLIP-T over that run's, and "passed", whether it is
-    ``LEAST`` or more: whether the prompt was not given up for consistency. None where it is not known.
+    With an ``independent`` run also "relative", the run's CLIP-T over that run's, and "passed", whether it is "least"
+    or more: whether the prompt was not given up for consistency. None where it is not known.
     """
     own = clip.numbers(run, prompts, source or SOURCE)
-    report = {"model": _name(clip.folder), **asdict(own), "relative": None, "passed": None}
+    report = {"model": _name(clip.folder), **asdict(own), "relative": None, "least": LEAST, "passed": None}
     if independent is not None and own.clip_t is not None:
         other = clip.numbers(independent, prompts, source or SOURCE).clip_t
         if other is not None and other > 0:

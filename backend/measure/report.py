@@ -196,7 +196,8 @@ def _words(clip: dict[str, Any] | None) -> list[str]:
     if clip["passed"] is None:
         return lines
     word = "passes" if clip["passed"] else "FAILS"
-    return [*lines, f"{'CLIP-T of the independent run P':<42} {_number(clip['relative'])}  must be >= 0.97: {word}"]
+    must = f"{_number(clip['relative'])}  must be >= {clip['least']}: {word}"
+    return [*lines, f"{'CLIP-T of the independent run P':<42} {must}"]
 
 
 def _row(label: str, values: Any, form: Callable[[Any], str] | None = None) -> str:

@@ -16,6 +16,7 @@ from backend.bridge.job import Job, write_file
 from backend.bridge.settings import from_keywords
 from backend.measure.clip import SOURCE, Clip, clip_report
 from backend.measure.report import find_clip, measure, table
+from backend.measure.texture import Run
 from backend.shot.pictures import encode_png
 from tests.diffusion.tiny import make_text_encoder, make_tokenizer
 from tests.footage import picture, write_shot
@@ -48,7 +49,11 @@ def run(frame: int) -> np.ndarray:
     return picture(frame, (96, 72))
 
 
-def job(folder: Path, **settings: object) -> Job:
+def negative(frame: int) -> np.ndarray:
+    return 1 - run(frame)
+
+
+def job(folder: Path, run: Run = run, **settings: object) -> Job:
     made = Job.create(folder, "Disc", from_keywords("framewise", **settings))
     write_shot(made.shot_folder, list(FRAMES), (96, 72))
     for frame in FRAMES:
@@ -83,14 +88,18 @@ def test_every_frame_is_held_against_its_own_prompt(model: Path) -> None:
     assert clip.numbers(run, {1: "oil"}).tem_con is None
 
 
-def test_a_prompt_that_is_given_up_is_not_admissible(model: Path) -> None:
+def test_a_prompt_that_is_given_up_is_not_admissible(model: Path, tmp_path: Path) -> None:
     clip, prompts = Clip(model), dict.fromkeys(FRAMES, "oil")
-    runs = sorted((run, lambda frame: 1 - run(frame)), key=lambda one: clip.numbers(one, prompts).clip_t)
-    worse, better = (clip.numbers(one, prompts).clip_t for one in runs)
-    assert clip_report(clip, runs[1], runs[1], prompts, "")["relative"] == pytest.approx(1)
-    found = clip_report(clip, runs[0], runs[1], prompts, "")
-    if better > 0:
-        assert found["passed"] == (worse >= 0.97 * better) and found["relative"] == pytest.approx(worse / better)
+    worse, better = clip.numbers(run, prompts).clip_t, clip.numbers(negative, prompts).clip_t
+    assert better > 0 and worse < 0.97 * better, "of this untrained model"
+    same = clip_report(clip, negative, negative, prompts, "")
+    assert same["relative"] == pytest.approx(1) and same["passed"]
+    given_up = clip_report(clip, run, negative, prompts, "")
+    assert given_up["relative"] == pytest.approx(worse / better) and not given_up["passed"]
+    mine, other = job(tmp_path / "mine", prompt="oil"), job(tmp_path / "other", negative, prompt="oil")
+    found = measure(mine.folder, other.folder, clip=model)
+    assert found["passed"]["prompt"] is found["admissible"] is False
+    assert "must be >= 0.97: FAILS" in table(found)
 
 
 def test_the_measure_has_it_where_the_artist_has_a_model(model: Path, shared_cache: Path, tmp_path: Path) -> None:
