@@ -81,6 +81,14 @@ class Blender:
             assert time.monotonic() < end, f"never true: {expression}"
             time.sleep(0.1)
 
+    def hold(self, condition: str) -> None:
+        """Stop the process that works on the last ``job`` as soon as a condition is true: there is time until go_on."""
+        self.run(HOLD.format(condition=condition))
+
+    def go_on(self) -> None:
+        """Let the process that is held work on."""
+        self.run("held.send_signal(signal.SIGCONT)")
+
     def settle(self) -> None:
         """Wait until what was done is drawn."""
         for _ in range(3):
@@ -188,6 +196,18 @@ print(region.x + x, window.height - region.y - y)
         subprocess.run(["xdotool", *arguments], env=os.environ | {"DISPLAY": self._screen.name}, check=True)
 
 
+HOLD = """
+import signal
+held = None
+def hold():
+    global held
+    job = session.jobs[-1] if session.jobs else None
+    if job is None or not ({condition}):
+        return 0.01
+    held = job._capture._process if job.state == "capturing" else session._worker._process
+    held.send_signal(signal.SIGSTOP)
+bpy.app.timers.register(hold)
+"""
 AREA = """
 area = next(area for area in window.screen.areas if area.type == "{area}")
 region = next(region for region in area.regions if region.type == "{region}")

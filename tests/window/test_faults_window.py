@@ -32,19 +32,6 @@ for strip in [strip for strip in strips if strip.name != "Plate"]:
 with bpy.context.temp_override(window=window):
     bpy.ops.ed.undo_push(message="without earlier results")
 """
-# Stops the process that works on the next job where it has come so far, so that there is time.
-HOLD = """
-import signal
-before, held = len(session.jobs), None
-def hold():
-    global held
-    job = session.jobs[-1] if len(session.jobs) > before else None
-    if job is None or not ({condition}):
-        return 0.01
-    held = job._capture._process if job.state == "capturing" else session._worker._process
-    held.send_signal(signal.SIGSTOP)
-bpy.app.timers.register(hold)
-"""
 STAGES = {
     "capturing": "job.state == 'capturing' and job.progress > 0",
     "running": "job.state == 'running'",
@@ -98,19 +85,15 @@ def select_plate(window: Blender) -> None:
 def begin(window: Blender, stage: str = "") -> None:
     """Take away earlier results, select the strip of footage and stylize it, the last two by clicks.
 
-    With a ``stage`` the job is brought there, and stays there until it is let :func:`go_on`.
+    With a ``stage`` the job is brought there, and stays there until ``window.go_on()``.
     """
     window.run(CLEAR)
-    if stage:
-        window.run(HOLD.format(condition=STAGES[stage]))
     before = int(window.ask(f"len({JOBS})"))
+    if stage:
+        window.hold(f"len({JOBS}) > {before} and {STAGES[stage]}")
     select_plate(window)
     window.press_button("tempera.stylize_strips", "SEQUENCE_EDITOR", "UI")
     window.until(f"len({JOBS}) == {before + 1}" + (" and held is not None" if stage else ""))
-
-
-def go_on(window: Blender) -> None:
-    window.run("held.send_signal(signal.SIGCONT)")
 
 
 def ends_well(window: Blender) -> None:
@@ -142,7 +125,7 @@ def test_undo_at_each_stage_loses_nothing(window: Blender, stage: str) -> None:
         window.press("ctrl+z")
     assert window.ask("scene.frame_end") == str(LENGTH)
     if stage != "done":
-        go_on(window)
+        window.go_on()
     ends_well(window)
     window.run(f"bpy.ops.tempera.show_result(folder=str({JOBS}[-1].folder))")
     assert window.ask(f"len({JOBS}[-1].strip.elements)") == str(LENGTH)
@@ -152,7 +135,7 @@ def test_the_result_is_moved_and_deleted_by_keys_while_it_grows(window: Blender)
     begin(window, "growing")
     window.click(*window.place_of(3.5, int(window.ask(f"{JOBS}[-1].strip.channel")) + 0.5))
     window.press("g")
-    go_on(window)
+    window.go_on()
     window.press("5")
     window.press("Return")
     assert window.ask(f"{JOBS}[-1].strip.frame_start") == "6.0"
@@ -169,7 +152,7 @@ def test_the_sequencer_is_rendered_by_f12_during_a_job(window: Blender) -> None:
     window.run("rendered = []; bpy.app.handlers.render_complete.append(lambda *_: rendered.append(1))")
     begin(window, "running")
     window.press("F12")
-    go_on(window)
+    window.go_on()
     window.until("rendered")
     ends_well(window)
 
@@ -182,7 +165,7 @@ def test_playback_goes_on_during_a_job(window: Blender) -> None:
     window.until("window.screen.is_animation_playing and (seen.add(scene.frame_current) or len(seen)) > 3")
     window.press("Escape")  # stops the playback, not the job
     assert window.ask(f"window.screen.is_animation_playing, {JOBS}[-1].state") == "(False, 'capturing')"
-    go_on(window)
+    window.go_on()
     ends_well(window)
 
 
@@ -200,7 +183,7 @@ def test_a_new_file_during_a_job(window: Blender, template: str) -> None:
     window.until("bpy.data.filepath == ''")
     look(window)
     if not template:
-        go_on(window)
+        window.go_on()
         ends_well(window)
         assert window.ask(f"{JOBS}[-1].strip") == "None"
     window.run(f"bpy.ops.wm.open_mainfile(filepath=r'{PLACE / 'cut.blend'}')")
@@ -223,7 +206,7 @@ def test_two_blenders_on_one_file(window: Blender, start: Callable[[str], Blende
     other.press_button("tempera.resume", "SEQUENCE_EDITOR", "UI")
     other.picture("24-two-blenders")
     assert other.ask(f"{JOBS}[-1].message") == "Another Blender works on it. Resume when that one has stopped."
-    go_on(window)
+    window.go_on()
     ends_well(window)
     other.run(f"{JOBS}[-1].resume()")
     ends_well(other)

@@ -163,9 +163,11 @@ def test_paint_on_one_frame_is_carried_to_the_others(window: Blender) -> None:
 
 def test_a_file_is_loaded_again_during_a_run(window: Blender) -> None:
     window.run("bpy.ops.wm.save_mainfile()")
+    window.hold("job.state == 'running'")
     window.press_button("tempera.restyle", "PROPERTIES")
-    window.until(f"{JOBS}[-1].active")
+    window.until("held is not None")
     window.run("bpy.ops.wm.revert_mainfile()")
+    window.go_on()
     window.until(f"not {JOBS}[-1].active")
     assert state(window) == "done"
     window.until(f"{JOBS}[-1].strip is not None and len({JOBS}[-1].strip.elements) == {FRAMES}")
