@@ -153,3 +153,9 @@ def test_a_login_in_the_address_of_a_studios_mirror_is_used(
     monkeypatch.setenv("PIP_INDEX_URL", f"{index.address}/simple".replace("//", "//artist:s%40cret@"))
     told(plan)
     assert base64.b64decode(index.login.removeprefix("Basic ")) == b"artist:s@cret"
+
+
+def test_the_login_is_not_for_whomever_the_mirror_sends_on_to(index: Index, pytorch: Index) -> None:
+    index.moved = pytorch.address
+    indexes.listing(f"{index.address}/simple".replace("//", "//artist:secret@"), "grain")
+    assert index.login and not pytorch.login

@@ -55,7 +55,7 @@ class Index:
     ``log`` tells which files were asked for and from which byte, ``login`` with which login at last; ``spoil`` changes
     what is sent; ``cut`` is after how many bytes of an answer the line is cut, once for each entry; ``down`` refuses
     all, after the last cut where it ``dies``. Listings are JSON (PEP 691), or with ``old`` HTML (PEP 503); with
-    ``vouching`` they give checksums, of the file unless in ``says``.
+    ``vouching`` they give checksums, of the file unless in ``says``. What is ``moved`` lies at another address.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -65,7 +65,7 @@ class Index:
         self.down = self.old = self.dies = False
         self.vouching = True
         self.says: dict[str, str] = {}
-        self.login = ""
+        self.login = self.moved = ""
         self.slow = threading.Event()
         self.slow.set()
         self.spoil: Callable[[bytes], bytes] = bytes
@@ -86,6 +86,11 @@ class Index:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         name = unquote(request.path.lstrip("/"))
         self.login = request.headers.get("Authorization", "")
+        if self.moved:
+            request.send_response(302)
+            request.send_header("Location", f"{self.moved}{request.path}")
+            request.end_headers()
+            return
         if not self.down and (name.startswith("simple/") or name.endswith(".metadata")):
             kind, text = self._metadata(name) if name.endswith(".metadata") else self._list(name.split("/")[1])
             request.send_response(200)

@@ -139,11 +139,13 @@ def _continue(url: str, part: Path, tell: Tell) -> None:
 def _request(url: str, **headers: str) -> urllib.request.Request:
     """Return a request for ``url``; a name and a password in it, as a studio's mirror may want, go into a header."""
     parts = urlsplit(url)
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    request = urllib.request.Request(bare, headers=headers | {"User-Agent": f"Tempera/{VERSION}"})  # noqa: S310
     if parts.username:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
-        url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    return urllib.request.Request(url, headers=headers | {"User-Agent": f"Tempera/{VERSION}"})  # noqa: S310
+        # Not for whomever the mirror sends on to: the store where it keeps its files is no party to the login.
+        request.add_unredirected_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
+    return request
 
 
 def _length(path: Path) -> int:

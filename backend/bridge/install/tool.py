@@ -64,6 +64,7 @@ class Tool:
         ``sources`` are pip's arguments on where to look. See :func:`resolved` for what is written.
         """
         python = ["--python", str(python_in(environment))]
+        sources = ["--only-binary", ":all:", *sources]  # what is built from source is run before it could be checked
         if self.uv is not None:
             quiet = ["--quiet", "--no-header", "--no-annotate"]
             return [str(self.uv), "pip", "compile", *quiet, *python, *sources, "-o", str(target), str(wanted)]
