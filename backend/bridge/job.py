@@ -133,7 +133,8 @@ class Job:
                 if self.retouch_folder.is_dir():
                     aside = self.folder / "painted"
                     aside.mkdir(exist_ok=True)
-                    self.retouch_folder.rename(aside / f"{len(list(aside.iterdir())) + 1:03d}")
+                    taken = (int(each.name) for each in aside.iterdir() if each.name.isdecimal())
+                    self.retouch_folder.rename(aside / f"{max(taken, default=0) + 1:03d}")
                 if self.untouched_folder.is_dir():
                     shutil.rmtree(self.untouched_folder)
             self.outdate(self.finished())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,10 @@ def test_what_was_painted_over_frames_is_never_deleted(tmp_path: Path) -> None:
         job.finish(1, b"made")
     kept = sorted((job.folder / "painted").rglob("*-after.png"))
     assert [path.read_bytes() for path in kept] == [b"paint 1", b"paint 2"]
+    shutil.rmtree(job.folder / "painted" / "001")  # the artist tidies up
+    job.add_retouch(1, painted)
+    job.change(from_keywords("exemplar"), {})
+    assert sorted(path.name for path in (job.folder / "painted").iterdir()) == ["002", "003"]
     job.remove()
     assert not job.folder.exists()
 
