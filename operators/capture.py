@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -60,8 +61,8 @@ class Capture:
         self._scratch, self._command = scratch, command
         self._log, self._log_start = folder.parent / "log.txt", 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._lender = ThreadPoolExecutor(1)
-        self._lent = self._lender.submit(lend_cache, cache, scratch, unbaked)
+        self._lender, self._buried = ThreadPoolExecutor(1), threading.Event()
+        self._lent = self._lender.submit(lend_cache, cache, scratch, unbaked, self._buried)
         self._progress = Progress()
         self._error = ""
 
@@ -151,7 +152,8 @@ class Capture:
         return f"Blender stopped while it rendered the shot (exit code {code}): {last}. The whole log is {self._log}."
 
     def _bury(self) -> None:
-        self._lender.shutdown(wait=False)
+        self._buried.set()
+        self._lender.shutdown()  # no longer than one file takes
         if self._process is not None and self._process.stdin:
             self._process.stdin.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -364,15 +366,24 @@ def without_picture() -> Iterator[None]:
         preferences.filepaths.file_preview_type, preferences.is_dirty = kept, dirty
 
 
-def lend_cache(cache: Path, scratch: Path, unbaked: bool) -> None:
-    """Let the copy in ``scratch`` find the original's physics caches; Blender would write into ``unbaked`` ones."""
+def lend_cache(cache: Path, scratch: Path, unbaked: bool, stopped: threading.Event) -> None:
+    """Let the copy in ``scratch`` find the original's physics caches, until ``stopped``.
+
+    Blender would write into ``unbaked`` ones: they are copied.
+    """
     if not cache.is_dir():
         return
+    lent = scratch / cache.name
     if not unbaked:
         with suppress(OSError):  # Windows without developer mode makes no links
-            (scratch / cache.name).symlink_to(cache, target_is_directory=True)
+            lent.symlink_to(cache, target_is_directory=True)
             return
-    shutil.copytree(cache, scratch / cache.name, ignore_dangling_symlinks=True)
+    lent.mkdir()
+    for file in cache.iterdir():  # Blender lays them all side by side
+        if stopped.is_set():
+            return
+        with suppress(FileNotFoundError):  # the artist works on, and playing the scene makes caches anew
+            shutil.copyfile(file, lent / file.name)
 
 
 def unsaved_images() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -69,3 +70,18 @@ def test_a_bake_on_disk_is_found_and_left_alone(capture: ModuleType, tmp_path: P
     assert wanted < 2.0 and abs(height(shot, 12) - wanted) < 1e-4
     assert not any("not baked" in note for note in shot.info["notes"])
     assert before == {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
+
+
+def test_a_cache_is_copied_as_far_as_it_is_there_until_it_is_no_longer_wanted(
+    capture: ModuleType, tmp_path: Path
+) -> None:
+    cache, stopped = tmp_path / "blendcache_cloth", threading.Event()
+    cache.mkdir()
+    (cache / "1.bphys").write_bytes(b"frame")
+    (cache / "2.bphys").symlink_to(tmp_path / "gone")  # as one that is deleted while others are copied
+    for name, expected in (("copied", ["1.bphys"]), ("unwanted", [])):
+        scratch = tmp_path / name
+        scratch.mkdir()
+        capture.lend_cache(cache, scratch, True, stopped)
+        assert [path.name for path in (scratch / cache.name).iterdir()] == expected
+        stopped.set()
