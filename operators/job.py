@@ -251,9 +251,10 @@ class Job:
             else:
                 self._capture = self._begin_capture()
             self.enter("ready" if self.captured else "capturing")
-        except UserError as error:
-            self.drop_capture()
-            self.rest("failed", str(error))
+        except BaseException as error:
+            self.drop_capture()  # whatever went wrong, the job is held no longer
+            if isinstance(error, UserError):
+                self.rest("failed", str(error))
             raise
         self._clock.start(self.progress)
         self.settle(self.scene)

@@ -143,6 +143,21 @@ def test_a_scene_deleted_before_it_is_captured_is_told(tempera: ModuleType, tmp_
     assert job.state == "failed" and "Open the file of Shot-001" in job.message
 
 
+def test_a_capture_that_meets_what_nobody_thought_of_can_be_begun_again(
+    tempera: ModuleType, footage: tuple[bpy.types.Scene, Any]
+) -> None:
+    job = tempera.stylize(footage[1], method="deflicker")
+    drive(job, lambda: job.progress > 0)
+    job.cancel()
+    asked = job.files.shot_folder / "request.json"
+    kept = asked.read_text()
+    asked.write_text("{")
+    with pytest.raises(ValueError, match="Expecting"):
+        job.resume()
+    asked.write_text(kept)
+    assert job.resume().wait() and job.state == "done"
+
+
 @pytest.mark.parametrize("spoil", ["zero length", "missing"])
 def test_a_strip_without_pictures_is_told_before_anything_is_made(
     tempera: ModuleType, footage: tuple[bpy.types.Scene, Any], tmp_path: Path, spoil: str
