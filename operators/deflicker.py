@@ -10,9 +10,9 @@ from ..backend.bridge.deflickering import deflicker_job
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from ..backend.bridge.settings import Settings, from_keywords
-from . import session, timeline
+from . import timeline
 from .job import Job
-from .stylize import StartsJobs, new_folder, stylize
+from .stylize import StartsJobs, check, launch, new_folder, stylize
 from .versions import Strip, selected_strips, sequencer_scene
 
 
@@ -26,11 +26,10 @@ def deflicker(strip: Strip, run: Settings) -> Job:
     if made is None:
         return stylize(strip, run, {})
     scene = strip.id_data
+    check(scene, (), run, {})
     origin = {**made.source, "id": uuid.uuid4().hex, "blend": bpy.data.filepath, "scene": scene.name}
-    files = deflicker_job(made, new_folder(strip.name).absolute(), run, origin)
-    job = session.current().add(files, scene)
-    scene.tempera.last_job = str(files.folder)
-    return job.resume()
+    folder = new_folder(strip.name, scene.tempera.folder)
+    return launch(deflicker_job(made, folder.absolute(), run, origin), scene)
 
 
 def shown_job(strip: Strip) -> JobFolder | None:

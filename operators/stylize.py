@@ -61,6 +61,11 @@ def stylize(
     files = JobFolder.create(folder.absolute(), folder.name, run, origin)
     for frame, path in keys.items():
         files.add_key(frame, path)
+    return launch(files, scene)
+
+
+def launch(files: JobFolder, scene: bpy.types.Scene) -> Job:
+    """Start the new job in ``files`` for ``scene`` and return it; UserError, and nothing left of it, where it fails."""
     here = session.current()
     job = here.add(files, scene)
     try:

@@ -27,7 +27,8 @@ def deflicker_job(made: Job, folder: Path, run: Settings, source: dict[str, Any]
     try:
         shutil.copytree(made.shot_folder, job.shot_folder, copy_function=_share, dirs_exist_ok=True)
     except OSError as error:
-        raise UserError(f"The shot of {made.name} cannot be copied ({error}). Make room on the disk.") from error
+        job.remove()
+        raise UserError(f"The shot of {made.name} cannot be copied to {folder}. Make room on that disk.") from error
     return job
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import bpy
 import pytest
@@ -15,7 +16,7 @@ def no_jobs_before(extension: str) -> None:
     session(extension).jobs.clear()
 
 
-def test_a_result_is_deflickered_along_the_motion_of_its_shot(extension: str, tmp_path: Path) -> None:
+def test_a_result_is_deflickered_along_the_motion_of_its_shot(extension: str, module: Any, tmp_path: Path) -> None:
     captured_shot(extension)  # which leaves an empty file behind
     build_scene()
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
@@ -23,6 +24,12 @@ def test_a_result_is_deflickered_along_the_motion_of_its_shot(extension: str, tm
     made = new_job(extension, tmp_path / "made", scene, blend=bpy.data.filepath)
     assert made.resume().wait()
     made.strip.select = True
+    chosen = module("preferences").preferences()
+    chosen.worker_python = str(tmp_path / "none")
+    with pytest.raises(RuntimeError, match="There is no Python"):
+        bpy.ops.tempera.deflicker()
+    chosen.worker_python = ""
+    assert session(extension).jobs == [made] and not (tmp_path / "tempera").exists()
     assert bpy.ops.tempera.deflicker() == {"FINISHED"}
     job = session(extension).jobs[-1]
     assert (job.state, job.files.settings.method) == ("done", "deflicker")
