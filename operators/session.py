@@ -164,10 +164,11 @@ class Session:
                 job.rest("failed", str(error))
 
     def _listen(self) -> None:
-        if self._worker is None:
+        worker = self._worker  # which a render's thread may take away while it is idle
+        if worker is None:
             return
         try:
-            events = self._worker.poll()
+            events = worker.poll()
         except UserError as error:
             self._lose_worker(str(error))
             return
@@ -201,6 +202,7 @@ class Session:
         job = next((job for job in self._all if job.state == "ready" or job.question is not None), None)
         if job is None or self._running is not None:
             return
+        self._running = job  # from now on no render's thread takes the worker away
         try:
             if self._worker is None:
                 python = worker_python(preferences().worker_python)
@@ -211,7 +213,6 @@ class Session:
             self._lose_worker()
             job.rest("failed", str(error))
             return
-        self._running = job
         job.hand_over()
 
     def _lose_worker(self, reason: str = "") -> None:
