@@ -12,7 +12,7 @@ from ..backend.bridge.job import read_json
 
 COLUMNS = {"1": "Next Frame", "8": "8 Frames On", "first-last": "First to Last", "sigma": "Spread"}
 _MOST = 4  # objects that are named
-_GATE: dict[object, str] = {True: "admissible", False: "not admissible", None: "gate not known"}
+_COST: dict[object, str] = {True: "at no cost to the look", False: "at a cost to the look", None: "cost not known"}
 
 
 def numbers(files: JobFolder) -> tuple[tuple[str, ...], ...]:
@@ -31,7 +31,7 @@ def numbers(files: JobFolder) -> tuple[tuple[str, ...], ...]:
         rows.append(_row("Ratio", ratio))
     rows.append(("Detail", _number(measured.get("detail"))))
     if measured.get("consistency") is not None:
-        rows.append(("Consistency", _number(measured["consistency"]), _GATE.get(measured.get("admissible"), "")))
+        rows.append(("Consistency", _number(measured["consistency"]), _COST.get(measured.get("admissible"), "")))
     if clip := _part(measured.get("clip")):  # only where the artist has a CLIP model
         rows.append(("CLIP-T, Tem-Con", _number(clip.get("clip_t")), _number(clip.get("tem_con"))))
     return tuple(rows)

@@ -163,7 +163,7 @@ def terms(choice: Mapping[str, Any]) -> list[str]:
         rpt_("They go to {folder}.").format(folder=backend_folder()),
     ]
     if choice["source"]:
-        told = rpt_("PyTorch is that of {source}, by the checksums that it gives there.")
+        told = rpt_("PyTorch comes from {source}, checked by the checksums that are given there.")
         lines.append(told.format(source=choice["source"]))
     return lines
 

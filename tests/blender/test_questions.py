@@ -80,7 +80,7 @@ def test_the_frame_by_frame_job_of_the_shot_is_compared_with(
     shown = cells(job)
     assert shown["Ratio"] == tuple(f"{measured['ratio'][key]:.3f}" for key in ("1", "8", "first-last", "sigma"))
     assert float(shown["Consistency"][0]) == pytest.approx(measured["consistency"], abs=0.0005)
-    assert shown["Consistency"][1] == "not admissible"
+    assert shown["Consistency"][1] == "at a cost to the look"
     session(extension).jobs.remove(against)
     assert bpy.ops.tempera.measure(folder=str(job.folder)) == {"FINISHED"}
     assert "Ratio" not in cells(job)

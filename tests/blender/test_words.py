@@ -73,7 +73,7 @@ def add_job(extension: str, module: Any, folder: Path, scene: bpy.types.Scene, s
     bpy.context.window_manager.tempera.compare = "WIPE"
     job.enter("running" if state == "running" else state, "It failed for a reason." if state == "failed" else "")
     job.numbers = (("", "Next Frame", "8 Frames On", "First to Last", "Spread"), ("Change", *4 * ["0.000"]))
-    job.numbers += (("Consistency", "0.000", "not admissible"),)
+    job.numbers += (("Consistency", "0.000", "at no cost to the look"),)
     job.motion, job.suggestion = ("Exact for 3 of 4 objects.",), "2 key frames cover 95 % of the shot: 1, 3."
 
 
