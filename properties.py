@@ -1,5 +1,6 @@
 """What the artist sets in a file: properties on the scene, made from the declarations in the bridge."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -264,7 +265,10 @@ class TEMPERA_PG_scene(bpy.types.PropertyGroup):
         found = []
         for name, home in self.counting().items():
             seen, path = home.bl_rna.properties[name], getattr(home, name)
-            if seen.type == "STRING" and seen.subtype in PATHS and path and not Path(absolute(path)).exists():
+            if seen.type != "STRING" or seen.subtype not in PATHS or not path:
+                continue
+            # Path.exists would raise where a name is too long, or a folder may not be looked into.
+            if not os.path.exists(absolute(path)):  # noqa: PTH110
                 section = settings.specs(self.group)[name][2].section
                 button = "tempera.choose_model" if name in CHOSEN_AMONG_MODELS else ""
                 place = "style" if section == "style" else "method"

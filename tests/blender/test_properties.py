@@ -140,6 +140,9 @@ def test_what_is_not_there_is_told_where_it_is_chosen(tmp_path: Path) -> None:
     (problem,) = wanted.strip_problems([range(1, 2)])
     assert problem.text == f"Model: {tmp_path / 'gone'} is not there. Choose another."
     assert (problem.section, problem.operator) == ("method", "tempera.choose_model")
+    wanted.diffusion.model = f"/{'x' * 300}"  # longer than a name can be
+    assert "is not there" in wanted.strip_problems([range(1, 2)])[0].text
+    wanted.diffusion.model = str(tmp_path / "gone")
     (tmp_path / "gone").mkdir()
     assert wanted.strip_problems([range(1, 2)]) == []
     wanted.diffusion.style_adapter = str(tmp_path / "gone")
