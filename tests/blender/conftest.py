@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -61,6 +62,19 @@ def extension(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def module(extension: str) -> Callable[[str], ModuleType]:
     """Import a module of Tempera by its name in the checkout, such as ``operators.capture``."""
     return lambda name: importlib.import_module(f"{extension}.{name}")
+
+
+@pytest.fixture
+def capture(module: Callable[[str], ModuleType]) -> ModuleType:
+    """What makes shots of scenes and strips."""
+    return module("operators.capture")
+
+
+@pytest.fixture
+def refused(module: Callable[[str], ModuleType]) -> Callable[[str], Any]:
+    """Expect a sentence for the artist, given as a regular expression."""
+    error = module("backend.bridge.errors").UserError
+    return lambda sentence: pytest.raises(error, match=sentence)
 
 
 @pytest.fixture(autouse=True)

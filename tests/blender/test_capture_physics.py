@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import bpy
 import numpy as np
-import pytest
 from capture_probe import Captured, new_scene
-
-
-@pytest.fixture
-def capture(module: Callable[[str], ModuleType]) -> ModuleType:
-    return module("operators.capture")
 
 
 def falling_cloth(scene: bpy.types.Scene) -> bpy.types.Object:

@@ -17,17 +17,6 @@ Module = Callable[[str], ModuleType]
 
 
 @pytest.fixture
-def capture(module: Module) -> ModuleType:
-    return module("operators.capture")
-
-
-@pytest.fixture
-def refused(module: Module) -> Callable[[str], Any]:
-    error = module("backend.bridge.errors").UserError
-    return lambda sentence: pytest.raises(error, match=sentence)
-
-
-@pytest.fixture
 def strips(module: Module) -> Callable[[Any], Any]:
     return module("operators.versions").strips
 
