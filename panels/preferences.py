@@ -38,7 +38,7 @@ def draw_backend(layout: bpy.types.UILayout, chosen: TEMPERA_preferences) -> Non
         return
     ended = state.installing.ended
     if ended is not None and ended.message:
-        draw_text(box, ended.message, "ERROR" if ended.state == "failed" else "INFO")
+        draw_text(box, rpt_(ended.message), "ERROR" if ended.state == "failed" else "INFO")
     row = box.row(align=True)
     label = {"ready": "Update", "unfinished": "Go On Installing"}.get(state.standing, "Install")
     row.operator("tempera.install_backend", text="Retry" if ended and ended.state == "failed" else label, icon="IMPORT")
@@ -48,7 +48,7 @@ def draw_backend(layout: bpy.types.UILayout, chosen: TEMPERA_preferences) -> Non
     if ended is not None and ended.report:
         row.operator("tempera.copy_install_report", icon="COPYDOWN")
     if problem := setup.source_problem():
-        draw_text(box, problem, "INFO")
+        draw_text(box, rpt_(problem), "INFO")
     box.prop(chosen, "backend_folder")
     box.prop(chosen, "wheelhouse")
 
@@ -89,7 +89,7 @@ def draw_models(layout: bpy.types.UILayout, chosen: TEMPERA_preferences) -> None
         row.operator("tempera.cancel_download", text="", icon="X")
         return
     if ended is not None:
-        draw_text(box, ended.message, "ERROR" if ended.state == "failed" else "INFO")
+        draw_text(box, rpt_(ended.message), "ERROR" if ended.state == "failed" else "INFO")
     for entry in CATALOGUE:
         if not library.has(entry):
             row = box.row()
