@@ -49,8 +49,9 @@ def measure(
 
     ``against`` is the folder of a job that stylized the same shot frame by frame; without it only absolute numbers can
     be told. ``tell`` hears of every step and may raise to stop. ``clip`` is the folder of a CLIP model for the numbers
-    that it can tell; without it one in the shared cache is used, if there is any. UserError where a job is unfinished,
-    the two are not of one shot, or ``clip`` holds no CLIP model.
+    that it can tell; without it one in the shared cache is used, if there is any, but does not count in the verdict,
+    which is not to depend on what else is on the disk. UserError where a job is unfinished, the two are not of one
+    shot, or ``clip`` holds no CLIP model.
     """
     job = Job.open(folder)
     shot = Shot.open(job.shot_folder)
@@ -82,7 +83,7 @@ def measure(
         **plain(verdict),
         "clip": words,
     }
-    if words is not None and words["passed"] is not None:
+    if clip is not None and words is not None and words["passed"] is not None:
         measured["passed"] = {**measured["passed"], "prompt": words["passed"]}
         measured["admissible"] = measured["admissible"] if words["passed"] else False
     write_json(job.measure_path, measured)
