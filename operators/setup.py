@@ -161,6 +161,7 @@ def terms(choice: Mapping[str, Any]) -> list[str]:
     lines = [
         rpt_("About {fetched:.1f} GB are fetched, {kept:.1f} GB kept.").format(fetched=fetched, kept=kept),
         rpt_("They go to {folder}.").format(folder=backend_folder()),
+        rpt_("uv may fetch a Python for them, from where it keeps its own."),
     ]
     if choice["source"]:
         told = rpt_("PyTorch comes from {source}, checked by the checksums that are given there.")
