@@ -165,7 +165,7 @@ def in_front(edge: np.ndarray, depth: np.ndarray) -> np.ndarray:
 def antialiased(
     image: np.ndarray, source: np.ndarray, index: np.ndarray, depth: np.ndarray, edge: np.ndarray
 ) -> np.ndarray:
-    """Return ``image`` ``(H, W, 3)`` with the pixels of its outlines mixed from both surfaces as in ``source``.
+    """Return ``image`` ``(H, W, C)`` with the pixels of its outlines mixed from both surfaces as in ``source``.
 
     Geometry is sampled once a pixel, so what is gathered along it has jagged outlines, and beside them colours of
     another frame's background. At every pixel of ``edge`` (see :func:`outlines`) the colour F of its own surface and
@@ -193,10 +193,10 @@ def _beside(
     """Look around every given pixel of an edge, at most ``WINDOW`` px away, for the two surfaces that meet there.
 
     Returns the share of the pixels around that are of its own surface ``(N,)``; the mean colours of its own and of the
-    other surface ``(N, 2, 6)``, in the source and in the image, away from edges; and of how many pixels, ``(N, 2)``.
+    other surface ``(N, 2, 3 + C)``, in the source and in the image, away from edges; of how many pixels, ``(N, 2)``.
     """
-    shape = np.zeros(len(rows), np.float32)
-    means, counts = np.zeros((len(rows), 2, 6), np.float32), np.zeros((len(rows), 2), np.float32)
+    shape, channels = np.zeros(len(rows), np.float32), image.shape[2]
+    means, counts = np.zeros((len(rows), 2, 3 + channels), np.float32), np.zeros((len(rows), 2), np.float32)
     (height, width), within = index.shape, np.exp(2 * WINDOW * STEP)
     near = np.exp(-(np.arange(WINDOW + 1.0) ** 2))
     close = near**2.5  # narrow: measured on a disc
@@ -214,6 +214,7 @@ def _beside(
                     counts[n, side] += weight
                     for c in range(3):
                         means[n, side, c] += weight * source[v, u, c]
+                    for c in range(channels):
                         means[n, side, 3 + c] += weight * image[v, u, c]
         shape[n] /= every
         means[n] /= np.maximum(counts[n], 1e-6)[:, None]
