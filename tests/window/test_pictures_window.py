@@ -38,10 +38,9 @@ AREAS = """
 wide, widest, narrow = sorted((area for area in window.screen.areas if area.height > 400), key=lambda area: area.x)
 """
 SHOW = {
-    "PROPERTIES": "area.type = 'PROPERTIES'; area.spaces[0].context = 'RENDER'",
-    "SEQUENCE_EDITOR": "area.type = 'SEQUENCE_EDITOR'; area.spaces[0].show_region_ui = True",
+    "PROPERTIES": "area.spaces[0].context = 'RENDER'",
+    "SEQUENCE_EDITOR": "area.spaces[0].show_region_ui = True",
     "PREFERENCES": """
-area.type = "PREFERENCES"
 bpy.context.preferences.active_section = "ADDONS"
 bpy.context.window_manager.addon_search = "Tempera"
 """,
@@ -75,7 +74,9 @@ def photograph(window: Blender, name: str, editor: str = "PROPERTIES", pages: in
     for scale in SCALES:
         window.run(f"bpy.context.preferences.view.ui_scale = {scale}")
         width = "widest" if editor != "PROPERTIES" else "narrow" if scale == 1 else "wide"
-        window.run(f"area = {width}" + "\n" + SHOW[editor])
+        window.run(f"area = {width}; area.type = '{editor}'")
+        window.settle()  # only when it is drawn Blender 4.3 knows what it can show
+        window.run(SHOW[editor])
         if editor == "SEQUENCE_EDITOR":
             window.settle()
             window.open_tab("Tempera", editor)
@@ -98,7 +99,9 @@ def test_what_stands_in_the_way_is_mended_by_its_button(window: Blender) -> None
     window.run("chosen = preferences.preferences(); chosen.worker_python = '/nowhere/python'")
     window.run("bpy.data.objects.remove(scene.camera)")
     photograph(window, "30-problems", pages=2)
-    window.run("area = narrow; bpy.context.preferences.view.ui_scale = 1; " + SHOW["PROPERTIES"])
+    window.run("area = narrow; area.type = 'PROPERTIES'; bpy.context.preferences.view.ui_scale = 1")
+    window.settle()
+    window.run(SHOW["PROPERTIES"])
     window.settle()
     window.press_button("tempera.add_camera", "PROPERTIES")
     window.until("scene.camera is not None")
@@ -144,7 +147,7 @@ def test_jobs_in_every_state(window: Blender) -> None:
 
 def test_strips(window: Blender) -> None:
     window.run("scene.tempera.method = 'synchronized'")
-    window.run("[setattr(strip, 'select', False) for strip in scene.sequence_editor.strips_all]")
+    window.run("for job in made: job.strip and setattr(job.strip, 'select', False)")
     photograph(window, "34-no-strip", "SEQUENCE_EDITOR", pages=2)
     window.run("done.strip.select = True")
     photograph(window, "35-strip", "SEQUENCE_EDITOR", pages=2)
