@@ -22,6 +22,7 @@ from .bridge import VERSION, messages
 from .bridge.errors import UserError
 from .bridge.job import Job, State, write_file, write_json
 from .bridge.messages import PROTOCOL, Message, Work
+from .bridge.resident import most_resident
 from .methods import FrameDone, Step
 from .shot.exr import write_picture as write_exr
 from .shot.pictures import encode_png, read_picture
@@ -354,12 +355,7 @@ def peak_memory() -> int:
         import torch
 
         return torch.cuda.max_memory_reserved()
-    if os.name == "nt":
-        return 0
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return most_resident()
 
 
 def device() -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import OpenEXR
 
 from ..bridge.job import write_file, write_json
+from ..bridge.resident import most_resident
 from ..motion.geometry import DataLayer
 from ..shot.pictures import encode_png
 from ..shot.shot import Shot, frame_file
@@ -23,37 +24,33 @@ SIZE = 1920, 1080
 FRAMES = 250
 WALKED = 10  # frames with which a shot's memory is full and has been turned over
 POSES = 1, 2  # of the synthetic shot, between which the large one goes to and fro
-STATUS = Path("/proc/self/status")
 
 
 def peak_memory(size: tuple[int, int] = SIZE, walked: int = WALKED) -> Rows:
     """Walk over a shot of ``FRAMES`` large frames as methods do, and report the most memory that was resident.
 
     Every frame is read and joined to the one before it and to the first. What a shot keeps is bounded
-    (``motion.cache``), so that the peak is reached once that bound is. Without a /proc there is no number.
+    (``motion.cache``), so that the peak is reached once that bound is.
     """
     name = f"peak memory, {FRAMES} frames of {size[0]} x {size[1]}"
-    if not STATUS.is_file():
-        return {name: row(None, "GiB")}
     with tempfile.TemporaryDirectory() as folder:
         write_large_shot(Path(folder), size)
         package = __package__.rpartition(".")[0]  # the worker's name of it, wherever it lies
         code = f"from {package}.measure.bench_memory import walk; walk({folder!r}, {walked})"
         root = Path(__file__).resolve().parents[package.count(".") + 2]
         done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    return {name: row(int(done.stdout) / 2**20, "GiB", at_most=4)}
+    return {name: row(int(done.stdout) / 2**30, "GiB", at_most=4)}
 
 
 def walk(folder: str, walked: int) -> None:
-    """Walk over the first frames of the shot in ``folder``; write the peak of this process, in KiB, to stdout."""
+    """Walk over the first frames of the shot in ``folder``; write the peak of this process, in bytes, to stdout."""
     shot = Shot.open(Path(folder))
     first = shot.frames[0]
     for before, frame in zip(shot.frames[:walked], shot.frames[1:], strict=False):
         shot.beauty(frame)
         shot.motion.pair(frame, before)
         shot.motion.pair(frame, first)
-    peak = next(line for line in STATUS.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM"))
-    sys.stdout.write(peak.split()[1])
+    sys.stdout.write(str(most_resident()))
 
 
 def write_large_shot(folder: Path, size: tuple[int, int]) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..bridge.resident import most_resident
 from ..bridge.settings import from_keywords
 from ..diffusion.model import open_model
 from ..methods.tokenflow import tokenflow
@@ -77,14 +78,11 @@ def memory_by_length() -> Rows:
 
 def main(arguments: Sequence[str]) -> None:
     """Run the model in a folder over a clip of so many frames; write the process's peak memory in MiB."""
-    import resource  # not on Windows
-
     folder, count = arguments
     clip: Any = PanningClip(int(count))
     for _ in tokenflow(clip, open_model(Path(folder)), from_keywords("tokenflow", **SETTINGS), clip.frames, {}):
         pass
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    sys.stdout.write(f"{peak}\n")
+    sys.stdout.write(f"{most_resident() / 2**20}\n")
 
 
 if __name__ == "__main__":
