@@ -85,6 +85,8 @@ def test_a_disk_that_fills_up_in_any_phase_is_told_and_goes_on_where_there_is_ro
 
 @pytest.mark.parametrize("phase", phases.PHASES)
 def test_an_installer_that_is_killed_in_any_phase_goes_on(phase: str, plan: Plan, index: Index) -> None:
+    slow = ("-c", "import time; time.sleep(2)")  # so that no machine is through before it is killed
+    write_lock(plan.locks, sorted(index.folder.iterdir()), proof=slow)
     if phase == "download":
         index.slow.clear()
     running = begun(plan)
