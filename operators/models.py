@@ -40,8 +40,8 @@ class Library:
         self.found = find_models([Path(bpy.path.abspath(folder))] if folder else [])
 
     def has(self, entry: Entry) -> bool:
-        """Return whether ``entry`` was fetched, by whatever program."""
-        return any(entry.repository.replace("/", "--") in str(each.path) for each in self.found)
+        """Return whether ``entry`` was fetched whole, by whatever program."""
+        return any(entry.is_called(each.label) and not each.problem for each in self.found)
 
 
 _library = Library()
@@ -68,7 +68,7 @@ def use_model(scene: bpy.types.Scene, path: Path) -> None:
     if place == "model" and path.is_file():
         homes["base_model"].base_model = str(_base_of(model))
     setattr(homes[place], place, "" if path == STARTER else str(path))
-    control = next((entry.control for entry in CATALOGUE if entry.repository == model.label), "")
+    control = next((entry.control for entry in CATALOGUE if entry.is_called(model.label)), "")
     if control:
         kind = place.replace("controlnet", "control")
         setattr(homes[kind], kind, control)

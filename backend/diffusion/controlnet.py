@@ -15,10 +15,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..bridge.errors import UserError
-from .loading import load_part, refuse_nan, refuse_pickle
+from .loading import load_part, read_json, refuse_nan, refuse_pickle
 from .protocol import Images
 
 CLASSES = {"ControlNetModel": diffusers.ControlNetModel, "ControlNetUnionModel": diffusers.ControlNetUnionModel}
+# Union nets go by several names, their author's among them; what they are is told by what they number.
+UNION_CLASSES = dict.fromkeys((*CLASSES, "ControlNetModel_Union"), diffusers.ControlNetUnionModel)
 # the order in which union ControlNets number what they were trained on (diffusers, ControlNetUnionModel)
 UNION = {"depth": 1, "softedge": 2, "lines": 3, "edges": 3, "normal": 4, "tile": 6}
 SHARED = ("in_channels", "block_out_channels", "layers_per_block", "down_block_types", "cross_attention_dim")
@@ -44,10 +46,8 @@ class ControlNet:
         UserError where its inner widths are not the UNet's, or a union net has not learned what is asked of it.
         """
         if control.folder not in shared:
-            single = control.folder.is_file()
-            shared[control.folder] = (
-                _read_file(control.folder, unet) if single else load_part(CLASSES, control.folder, unet.dtype)
-            )
+            read = _read_file if control.folder.is_file() else _read_folder
+            shared[control.folder] = read(control.folder, unet)
         self.network = shared[control.folder]
         _refuse_misfit(self.network.config, unet.config, control.folder)
         self._skill: int | None = None
@@ -80,6 +80,13 @@ def residuals(nets: Sequence[ControlNet], images: Images, **call: Any) -> dict[s
         down = [old + new for old, new in zip(down, more, strict=True)] if down else more
         mid = middle if mid is None else mid + middle
     return {} if mid is None else {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
+
+
+def _read_folder(folder: Path, unet: Any) -> Any:
+    """Return the ControlNet, union or not, in a diffusers folder; UserError as ``load_part`` raises it."""
+    config = folder / "config.json"
+    union = config.is_file() and "num_control_type" in read_json(config, "model part")
+    return load_part(UNION_CLASSES if union else CLASSES, folder, unet.dtype)
 
 
 def _read_file(path: Path, unet: Any) -> Any:

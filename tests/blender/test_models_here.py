@@ -48,6 +48,24 @@ def test_a_pickle_is_not_chosen(models: ModuleType, tmp_path: Path) -> None:
     assert bpy.context.scene.tempera.settings().chosen.model == ""
 
 
+def test_a_recommended_model_is_offered_until_it_is_here_whole_and_brings_its_control(
+    models: ModuleType, module: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    entry = module("backend.bridge.models.catalogue").find_entry("sdxl-normal")
+    folder = tmp_path / "cache" / "models--xinsir--controlnet-union-sdxl-1.0" / "snapshots" / "0123"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"_class_name": "ControlNetModel_Union", "cross_attention_dim": 2048}')
+    bpy.ops.tempera.refresh_models()
+    assert not models.current().has(entry)
+    save(folder / "diffusion_pytorch_model.safetensors", {"x": (2,)})
+    bpy.ops.tempera.refresh_models()
+    assert models.current().has(entry)
+    bpy.context.scene.tempera.method = "framewise"
+    assert bpy.ops.tempera.choose_model(choice=str(folder)) == {"FINISHED"}
+    chosen = bpy.context.scene.tempera.settings().chosen
+    assert (chosen.controlnet, chosen.control) == (str(folder), "normal")
+
+
 def test_nothing_is_fetched_where_blender_is_offline(models: ModuleType) -> None:
     assert not bpy.app.online_access
     with pytest.raises(RuntimeError, match="Online access is off"):

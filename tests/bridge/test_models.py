@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from backend.bridge.errors import UserError
 from backend.bridge.install import fetch
-from backend.bridge.models.catalogue import CATALOGUE, FAMILIES, KINDS, Entry
+from backend.bridge.models.catalogue import CATALOGUE, FAMILIES, KINDS, Entry, find_entry
 from backend.bridge.models.header import classify, read_shapes
 from backend.bridge.models.hub import download
 from backend.bridge.models.library import count_numbers, find_models, look, memory_problem
@@ -192,6 +193,42 @@ def test_a_fetch_that_broke_off_goes_on(hub: Hub, cache: Path) -> None:
     (hub.folder / "unet" / "config.json").unlink()
     download(ENTRY, cache, lambda *_: None)
     assert [start for name, start in hub.log] == [0, 60_000]
+
+
+def test_a_model_that_has_arrived_in_part_is_told_until_it_is_whole(hub: Hub, cache: Path) -> None:
+    parts = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}
+    (hub.folder / "model_index.json").write_text(json.dumps(parts))
+    (hub.folder / "text_encoder").mkdir()
+    save(hub.folder / "text_encoder" / "model.fp16.safetensors", {"x": (2,)})
+    entry = replace(ENTRY, files=("model_index.json", "*/*.fp16.safetensors"))
+
+    def stop(_done: int, _total: int, note: str) -> None:
+        if note.startswith("unet/"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        download(entry, cache, stop)
+    (found,) = (each for each in find_models([]) if each.label == "someone/paint")
+    assert "lacks the weights of its unet" in found.problem
+    assert look(download(entry, cache, lambda *_: None)).problem == ""
+
+
+def test_a_controlnet_without_weights_is_told(tmp_path: Path) -> None:
+    config = {"_class_name": "ControlNetModel", "cross_attention_dim": 768}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert "lacks its weights" in look(tmp_path).problem
+    save(tmp_path / "diffusion_pytorch_model.safetensors", {"x": (2,)})
+    assert (look(tmp_path).kind, look(tmp_path).family, look(tmp_path).problem) == ("controlnet", "sd", "")
+
+
+def test_what_of_the_catalogue_is_here_is_told_by_its_label() -> None:
+    tile, union = find_entry("sd-tile"), find_entry("sdxl-normal")
+    assert tile is not None and union is not None
+    shared = "comfyanonymous/ControlNet-v1-1_fp16_safetensors"
+    assert tile.is_called(f"{shared}/control_v11f1e_sd15_tile_fp16.safetensors")
+    assert not tile.is_called(f"{shared}/control_v11p_sd15_canny_fp16.safetensors")
+    assert union.is_called("xinsir/controlnet-union-sdxl-1.0")
+    assert not union.is_called("xinsir/controlnet-depth-sdxl-1.0")
 
 
 def test_content_that_is_not_what_the_hub_lists_is_refused(hub: Hub, cache: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import diffusers
@@ -101,6 +102,16 @@ def test_a_union_controlnet_serves_several_controls_and_refuses_what_it_has_not_
     assert (both - only).abs().max() > 1e-4
     with pytest.raises(UserError, match="has not learned tile"):
         open_model(xl_folder, [Control("tile", union)])
+
+
+@pytest.mark.parametrize("name", ["ControlNetModel", "ControlNetModel_Union"])
+def test_a_union_controlnet_is_one_by_whatever_name(name: str, xl_folder: Path, tmp_path: Path) -> None:
+    union = tiny.save_union(tmp_path, xl_folder)
+    z, config = torch.zeros(1, 4, 9, 13), union / "config.json"
+    expected = ours(open_model(xl_folder, [Control("normal", union)]), z, "", (picture(1),), (1.0,))
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"_class_name": name}))
+    made = ours(open_model(xl_folder, [Control("normal", union)]), z, "", (picture(1),), (1.0,))
+    assert (made - expected).abs().max() == 0
 
 
 @pytest.mark.parametrize("long", [True, False])

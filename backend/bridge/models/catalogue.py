@@ -1,8 +1,10 @@
 """The recommended models: where each lies, how big it is, what its licences allow, and what it is good for.
 
-Repositories are those of the Hugging Face Hub. Licences and sizes are as their pages there name them; of tiny
-autoencoders the size is that of encoder and decoder together, which are listed one by one. The checksum of every file
-comes from the hub's own listing when it is fetched.
+Repositories are those of the Hugging Face Hub. Licences and sizes are as their pages there name them, or programs that
+fetch the same files. The checksum of every file comes from the hub's own listing when it is fetched.
+
+For normals and lines there is no ControlNet of XL alone whose licence is plain. The union ControlNet has learned both,
+and depth, soft edges and edges too: one network, to which each control image says what it is.
 """
 
 from __future__ import annotations
@@ -53,6 +55,10 @@ class Entry:
     control: str = ""
     use: str = ""
 
+    def is_called(self, label: str) -> bool:
+        """Return whether a model that was found under ``label`` (see ``library.Found``) is this one."""
+        return label in (self.repository, f"{self.repository}/{self.use.rpartition('/')[2]}")
+
 
 def _controlnet(name: str, label: str, kind: str, good_for: str) -> Entry:
     """Return a ControlNet 1.1 (Zhang et al. 2023) for Stable Diffusion 1.5."""
@@ -87,12 +93,16 @@ CATALOGUE = (
     _controlnet("control_v11p_sd15_softedge", "Soft Edges for 1.5", "softedge", "Holds outlines, and leaves them room"),
     _controlnet("control_v11p_sd15_canny", "Edges for 1.5", "edges", "Holds what is drawn on surfaces"),
     Entry(  # of this one its authors have pickles alone
-        "sd-tile", "Tile for 1.5", "controlnet", "sd", "takuma104/control_v11",
-        tuple(f"control_v11f1e_sd15_tile/{file}" for file in _CONTROL), 723_000_000,
+        "sd-tile", "Tile for 1.5", "controlnet", "sd", "comfyanonymous/ControlNet-v1-1_fp16_safetensors",
+        ("control_v11f1e_sd15_tile_fp16.safetensors",), 723_000_000,
         APACHE, RAIL_CONTROL, "Holds colours and places; repaints the detail",
-        control="tile", use="control_v11f1e_sd15_tile",
+        control="tile", use="control_v11f1e_sd15_tile_fp16.safetensors",
     ),
     _xl_controlnet("controlnet-depth-sdxl-1.0", "Depth for XL", "depth", "Holds the space of a shot"),
+    _xl_controlnet(
+        "controlnet-union-sdxl-1.0", "Normals, Lines and More for XL", "normal",
+        "One for all: holds normals, lines, depth, soft edges or edges, whichever control is chosen",
+    ),
     _xl_controlnet("controlnet-canny-sdxl-1.0", "Edges for XL", "edges", "Holds what is drawn on surfaces"),
     _xl_controlnet("controlnet-tile-sdxl-1.0", "Tile for XL", "tile", "Holds colours and places; repaints the detail"),
     Entry(

@@ -23,6 +23,7 @@ PIPELINES = {
     "Flux": "flux",
 }
 RUNNABLE = ("sd", "sd2", "sdxl", "sd3")
+NETWORKS = ("unet", "transformer", "vae", "text_encoder", "text_encoder_2")  # parts that no model does without
 
 
 @dataclass(frozen=True)
@@ -112,19 +113,27 @@ def memory_problem(label: str, need: int, free: int) -> str:
 
 
 def _of_folder(folder: Path) -> tuple[str, str]:
-    """Return (kind, family) of a diffusers folder, by its index or its config."""
+    """Return (kind, family) of a diffusers folder, by its index or its config; UserError where weights are lacking."""
     index = folder / "model_index.json"
     plain = _json(index if index.is_file() else folder / "config.json")
     name = str(plain.get("_class_name", ""))
     if index.is_file():
-        if not any(folder.glob("*/*.safetensors")):
-            raise UserError(f"{_label(folder)} has no weights as .safetensors. Get it again in that form.")
+        _refuse_without_weights(folder, [part for part in NETWORKS if part in plain] or ["*"])
         return "model", next((family for start, family in PIPELINES.items() if name.startswith(start)), "")
     if name.startswith("ControlNet"):
+        _refuse_without_weights(folder, ["."])
         widths = {768: "sd", 1024: "sd2", 2048: "sdxl"}
         width = plain.get("cross_attention_dim")
         return "controlnet", widths.get(width, "") if isinstance(width, int) else ""
     return ("preview", "") if name == "AutoencoderTiny" else ("", "")
+
+
+def _refuse_without_weights(folder: Path, parts: Iterable[str]) -> None:
+    """Raise UserError where one of the ``parts`` of a model, patterns of folders, has no weights that can be used."""
+    for part in parts:
+        if not any(folder.glob(f"{part}/*.safetensors")):
+            what = f"the weights of its {part}" if part.isidentifier() else "its weights"
+            raise UserError(f"{_label(folder)} lacks {what} as .safetensors. Get it again; what is there is kept.")
 
 
 def _json(path: Path) -> dict[str, object]:
