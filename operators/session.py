@@ -19,7 +19,7 @@ from ..backend.bridge.client import Worker
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from ..preferences import jobs_folder, preferences, user_folder, worker_problem, worker_python
-from . import answers, timeline, timers
+from . import answers, following, timeline, timers
 from .costs import Costs
 from .job import Job, Question, rendering
 from .preview_job import Preview
@@ -39,6 +39,7 @@ class Session:
         self._log: Path | None = None  # takes the worker's words
         self._running: Job | None = None
         self.preview: Preview | None = None  # a look at some frames, which goes before all jobs that wait
+        self._moved = False  # whether strips may have been moved that others follow
         self._costs: Costs | None = None
         self._thumbnails: Thumbnails | None = None
 
@@ -150,9 +151,10 @@ class Session:
         self._listen()
         self._run_next()
         self._show_next()
+        self._follow()
         if before != [(job.active, job.state, job.note, job.progress) for job in self._all]:
             redraw()
-        return any(job.active or job.stale for job in self._all)
+        return self._moved or any(job.active or job.stale for job in self._all)
 
     def _capture_next(self) -> None:
         job = next((job for job in self._all if job.state == "capturing"), None)
@@ -229,6 +231,17 @@ class Session:
         job = next((job for job in self._all if job.stale), None)
         if job is not None and not rendering():
             job.show()
+
+    def look_after_strips(self) -> None:
+        """Let results follow their sources, which may have been moved, as soon as that can be."""
+        self._moved = True
+        self.wake()
+
+    def _follow(self) -> None:
+        if self._moved and not following.dragging() and not rendering():
+            self._moved = False
+            for scene in bpy.data.scenes:
+                following.follow(scene)
 
     def wake(self) -> None:
         """Let the timer go on, if it does not."""
@@ -314,7 +327,7 @@ def _after_load(_path: str) -> None:
             if not _session.find(folder):
                 with contextlib.suppress(UserError):  # a job that is gone or cannot be read is none
                     _session.add(JobFolder.open(folder), scene)
-    _session.wake()
+    _session.look_after_strips()
 
 
 def _look_around() -> None:
@@ -358,7 +371,13 @@ def _after_undo(_scene: bpy.types.Scene) -> None:
     """Bring the strips up to date: undo also took back what they have grown since."""
     for job in _session.jobs:
         job.stale = True
-    _session.wake()
+    _session.look_after_strips()
+
+
+@persistent
+def _after_change(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph) -> None:
+    if scene.sequence_editor:
+        _session.look_after_strips()
 
 
 @persistent
@@ -370,6 +389,7 @@ def _before_render(_scene: bpy.types.Scene) -> None:
 
 _HANDLERS = (
     (bpy.app.handlers.load_post, _after_load),
+    (bpy.app.handlers.depsgraph_update_post, _after_change),
     (bpy.app.handlers.render_init, _before_render),
     (bpy.app.handlers.save_post, _after_save),
     (bpy.app.handlers.undo_post, _after_undo),

@@ -15,6 +15,7 @@ from ..preferences import jobs_folder, preferences, worker_python
 from ..properties import key_problem, linked_problem
 from . import session
 from .capture import check_cameras, frames_seen
+from .following import place_of
 from .job import Job
 from .objects import resolved
 from .over_time import as_set
@@ -86,6 +87,7 @@ def origin_of(source: bpy.types.Scene | Strip) -> dict[str, Any]:
         "blend": bpy.data.filepath,
         "scene": source.name if is_scene else source.id_data.name,
         "strip": "" if is_scene else source.name,
+        "at": [] if is_scene else list(place_of(source)),
     }
 
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import bpy
 
 from ..backend.bridge import VERSION, settings
-from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
+from . import following
+from .channels import free_channel, overlaps
 from .versions import Owner, Strip, all_strips, handles, strips
 
 PROPERTY = "tempera"  # the custom property of a strip that shows a job
 HEAT_MAP = "tempera_heat_map"  # the one of a strip that shows where a job changes
-LAST_CHANNEL = 128
 
 
 def job_id(job: JobFolder) -> str:
@@ -64,7 +64,10 @@ def update(
     found = find(scene, job)
     for strip in found:
         files = elements(job, frames, finished, len(strip.elements))
+        grows = len(files) > len(strip.elements)
         _show(strip, files, {job.frame_path(frame).name for frame in fresh})
+        if grows:
+            following.keep_within(scene, strip)
         if _note(strip) != note(job):
             strip[PROPERTY] = note(job)
         _keep_apart(scene, strip)
@@ -83,6 +86,7 @@ def place(scene: bpy.types.Scene, job: JobFolder, frames: Sequence[int], finishe
     strip = _new_strip(scene, job.name, job.frame_path(frames[0]), str(job.source.get("strip", "")), frames)
     strip[PROPERTY] = note(job)
     _show(strip, files, ())
+    _bind(scene, strip, job)
     push_undo(f"Stylize {job.name}")
     return strip
 
@@ -98,9 +102,19 @@ def show_heat_map(scene: bpy.types.Scene, job: JobFolder, frames: Sequence[int])
         below = next((strip.name for strip in find(scene, job)), str(job.source.get("strip", "")))
         found = [_new_strip(scene, f"{job.name} heat map", job.heat_map_folder / files[0], below, frames)]
         found[0][HEAT_MAP] = {"id": job_id(job)}
+        _show(found[0], files, ())
+        _bind(scene, found[0], job)
     for strip in found:
         _show(strip, files, files)  # all of them may have been drawn anew
     push_undo(f"Heat Map of {job.name}")
+
+
+def _bind(scene: bpy.types.Scene, strip: Strip, job: JobFolder) -> None:
+    """Let a new strip, which lies at the shot's frames, follow the job's source to where that is by now."""
+    at = job.source.get("at")
+    if at:
+        following.bind(strip, str(job.source["strip"]), at)
+        following.follow(scene)
 
 
 def _new_strip(scene: bpy.types.Scene, name: str, first: Path, below: str, frames: Sequence[int]) -> Strip:
@@ -152,20 +166,6 @@ def _show(strip: Strip, files: Sequence[str], fresh: Collection[str]) -> None:
         strip.elements.append(file)
 
 
-def free_channel(owner: Owner, lowest: int, start: int, end: int) -> int:
-    """Return the first channel from ``lowest`` that is unlocked and empty in the frames ``start`` to ``end`` - 1.
-
-    ``owner`` is the sequence editor or a meta strip. UserError when there is none.
-    """
-    taken = {strip.channel for strip in strips(owner) if _overlaps(strip, start, end)}
-    for channel in range(lowest, LAST_CHANNEL + 1):
-        if channel not in taken and not owner.channels[channel].lock:
-            return channel
-    raise UserError(
-        f"No channel is free from frame {start} to {end - 1}. Unlock or empty one, then show the job's result."
-    )
-
-
 def remove(scene: bpy.types.Scene, job: JobFolder) -> None:
     """Take away the strips that show ``job`` or its heat maps, as one step of undo."""
     for strip in [*find(scene, job), *find(scene, job, HEAT_MAP)]:
@@ -173,17 +173,12 @@ def remove(scene: bpy.types.Scene, job: JobFolder) -> None:
     push_undo(f"Remove {job.name}")
 
 
-def _overlaps(strip: Strip, start: int, end: int) -> bool:
-    first, after = handles(strip)
-    return first < end and start < after
-
-
 def _keep_apart(scene: bpy.types.Scene, strip: Strip) -> None:
     """Move ``strip`` to another channel when it has grown into a strip that the artist put behind it meanwhile."""
     owner = strip.parent_meta() or scene.sequence_editor
     start, end = handles(strip)
     neighbours = [other for other in strips(owner) if other != strip and other.channel == strip.channel]
-    if any(_overlaps(other, start, end) for other in neighbours):
+    if any(overlaps(other, start, end) for other in neighbours):
         strip.channel = free_channel(owner, strip.channel, start, end)
 
 

@@ -29,6 +29,25 @@ def handles(strip: Strip) -> tuple[int, int]:
     return strip.frame_final_start, strip.frame_final_end
 
 
+def content_start(strip: Strip) -> float:
+    """Return the frame at which the contents of ``strip`` begin, its handles left aside (renamed in 5.1)."""
+    return float(strip.content_start if hasattr(strip, "content_start") else strip.frame_start)
+
+
+def move_to(strip: Strip, start: float) -> None:
+    """Let the contents of ``strip`` begin at the frame ``start``; its handles go along."""
+    setattr(strip, "content_start" if hasattr(strip, "content_start") else "frame_start", start)
+
+
+def trim_to(strip: Strip, left: int, right: int) -> None:
+    """Let ``strip`` be seen from frame ``left`` to ``right`` - 1."""
+    now, before = ("left_handle", "right_handle"), ("frame_final_start", "frame_final_end")
+    names = now if hasattr(strip, now[0]) else before
+    for name, frame in zip(names, (left, right), strict=True):
+        if getattr(strip, name) != frame:
+            setattr(strip, name, frame)
+
+
 def sequencer_scene(context: bpy.types.Context) -> bpy.types.Scene:
     """Return the scene that the sequencer shows: since 5.0 it may be another than the window's, or none yet."""
     return getattr(context, "sequencer_scene", None) or context.scene

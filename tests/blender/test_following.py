@@ -1,0 +1,173 @@
+"""Where a source strip is moved, trimmed or cut, its result is too; one that was moved away by itself stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import bpy
+import numpy as np
+import pytest
+from sequencer_kit import captured_job, image_strip, picture, rendered, small_scene, trim
+from session_kit import session
+
+SHOT = range(10, 30)
+
+
+@pytest.fixture
+def versions(module: Callable[[str], ModuleType]) -> ModuleType:
+    return module("operators.versions")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Any:
+    return image_strip(small_scene(), tmp_path / "source", SHOT, channel=1)
+
+
+@pytest.fixture
+def job(source: Any, module: Callable[[str], ModuleType], tmp_path: Path) -> Any:
+    """A job of the source, all of whose frames are finished."""
+    at = list(module("operators.following").place_of(source))
+    return captured_job(module("backend.bridge.job"), tmp_path / "job", SHOT, SHOT, strip="source", at=at)
+
+
+@pytest.fixture
+def result(job: Any, module: Callable[[str], ModuleType]) -> Any:
+    return module("operators.timeline").place(bpy.context.scene, job, SHOT, set(SHOT))
+
+
+@pytest.fixture
+def settle(extension: str) -> Callable[[], None]:
+    """Let the depsgraph tell what changed, and the session's timer do what is due."""
+
+    def settled() -> None:
+        bpy.context.view_layer.update()
+        session(extension).tick()
+
+    return settled
+
+
+def pieces(scene: bpy.types.Scene, timeline: ModuleType, job: Any, versions: ModuleType) -> list[tuple[int, int]]:
+    return sorted(versions.handles(each) for each in timeline.find(scene, job))
+
+
+def test_it_is_moved_and_trimmed_as_its_source_is(
+    source: Any, result: Any, versions: ModuleType, settle: Callable[[], None], tmp_path: Path
+) -> None:
+    versions.move_to(source, 50)
+    settle()
+    assert versions.handles(result) == (50, 70)
+    trim(source, 3, 5)
+    settle()
+    assert versions.handles(result) == versions.handles(source) == (53, 65)
+    assert np.array_equal(rendered(bpy.context.scene, 53, tmp_path), picture(13))
+    trim(source, -8, -9)  # beyond what was made: there the source is seen
+    settle()
+    assert (versions.handles(source), versions.handles(result)) == ((45, 74), (50, 70))
+    trim(source, 8, 0)
+    versions.move_to(source, 0)
+    settle()
+    assert versions.handles(result) == (3, 20)
+    assert np.array_equal(rendered(bpy.context.scene, 7, tmp_path), picture(17))
+
+
+def test_it_is_cut_where_its_source_is_and_each_piece_follows_its_own(
+    source: Any, result: Any, job: Any, versions: ModuleType, module: Any, settle: Callable[[], None], tmp_path: Path
+) -> None:
+    scene, timeline = bpy.context.scene, module("operators.timeline")
+    second = source.split(16, "SOFT")
+    third = second.split(22, "SOFT")
+    settle()
+    assert pieces(scene, timeline, job, versions) == [(10, 16), (16, 22), (22, 30)]
+    versions.move_to(third, content(third, versions) + 100)
+    trim(second, 1, 0)
+    settle()
+    assert pieces(scene, timeline, job, versions) == [(10, 16), (17, 22), (122, 130)]
+    assert np.array_equal(rendered(scene, 125, tmp_path), picture(25))
+    assert np.array_equal(rendered(scene, 17, tmp_path), picture(17))
+    assert np.array_equal(rendered(scene, 16, tmp_path), np.zeros_like(picture(0)))
+
+
+def test_cut_both_at_once_each_piece_finds_its_own(
+    source: Any, result: Any, job: Any, versions: ModuleType, module: Any, settle: Callable[[], None]
+) -> None:
+    scene, timeline = bpy.context.scene, module("operators.timeline")
+    second = source.split(16, "SOFT")
+    result.split(16, "SOFT")
+    settle()
+    assert pieces(scene, timeline, job, versions) == [(10, 16), (16, 30)]
+    versions.move_to(second, content(second, versions) + 40)
+    trim(source, 0, 2)
+    settle()
+    assert pieces(scene, timeline, job, versions) == [(10, 14), (56, 70)]
+
+
+def test_what_the_artist_moved_by_itself_or_locked_stays_and_moved_together_is_not_moved_twice(
+    source: Any, result: Any, versions: ModuleType, settle: Callable[[], None]
+) -> None:
+    for strip in (source, result):
+        versions.move_to(strip, 20)
+    settle()
+    assert versions.handles(result) == (20, 40)
+    versions.trim_to(result, 25, 40)  # a part alone: its left handle is the artist's from now on
+    settle()
+    trim(source, 2, 3)
+    settle()
+    assert versions.handles(result) == (25, 37)
+    result.lock = True
+    versions.move_to(source, 30)
+    settle()
+    assert versions.handles(result) == (25, 37)
+    result.lock = False
+    settle()
+    assert versions.handles(result) == (35, 47)
+    versions.move_to(result, 100)
+    versions.move_to(source, 0)
+    settle()
+    assert content(result, versions) == 100
+
+
+def test_it_keeps_its_channel_and_covers_no_other_strip(
+    source: Any, result: Any, versions: ModuleType, settle: Callable[[], None], tmp_path: Path
+) -> None:
+    title = image_strip(bpy.context.scene, tmp_path / "title", range(45, 60), channel=2, name="title")
+    versions.move_to(source, 30)
+    settle()
+    assert (result.channel, title.channel, versions.handles(result)) == (3, 2, (30, 50))
+    versions.move_to(source, 60)
+    settle()
+    assert (result.channel, versions.handles(result)) == (3, (60, 80))
+
+
+def test_undo_takes_both_back(
+    source: Any, result: Any, job: Any, versions: ModuleType, module: Any, settle: Callable[[], None]
+) -> None:
+    timeline = module("operators.timeline")
+    bpy.ops.ed.undo_push(message="before")
+    versions.move_to(source, 50)
+    bpy.ops.ed.undo_push(message="Move")  # as after the artist's own: what follows, follows later
+    settle()
+    bpy.ops.ed.undo()
+    settle()
+    assert pieces(bpy.context.scene, timeline, job, versions) == [(10, 30)]
+    bpy.ops.ed.redo()
+    settle()
+    assert pieces(bpy.context.scene, timeline, job, versions) == [(50, 70)]
+
+
+def test_a_source_moved_while_its_job_runs_is_found_where_it_is(
+    source: Any, job: Any, versions: ModuleType, module: Any
+) -> None:
+    timeline, scene = module("operators.timeline"), bpy.context.scene
+    versions.move_to(source, 40)
+    trim(source, 0, 6)
+    result = timeline.place(scene, job, SHOT, {10, 11})
+    assert versions.handles(result) == (40, 42)
+    timeline.update(scene, job, SHOT, set(SHOT), set(SHOT))
+    assert versions.handles(result) == versions.handles(source) == (40, 54)
+
+
+def content(strip: Any, versions: ModuleType) -> float:
+    return versions.content_start(strip)
