@@ -36,6 +36,15 @@ def open_frame(job: Job, frame: int) -> bpy.types.Image:
     return image
 
 
+def put_away(image: bpy.types.Image, key: Path) -> None:
+    """Remove ``image``; the Image Editors in which it was painted on show the picture ``key`` from now on."""
+    shown = bpy.data.images.load(str(key), check_existing=True)
+    for area in image_editors():
+        if area.spaces[0].image == image:
+            area.spaces[0].image, area.spaces[0].mode = shown, "VIEW"
+    bpy.data.images.remove(image)
+
+
 class TEMPERA_OT_edit_frame(OfOneJob, bpy.types.Operator):
     """Open a finished frame for painting."""
 
@@ -91,7 +100,7 @@ class TEMPERA_OT_use_as_key(StartsJobs, bpy.types.Operator):
             image.file_format = "PNG"
             image.save(filepath=str(path))
             job.retouch(note["frame"], path)
-        bpy.data.images.remove(image)
+        put_away(image, job.files.retouches()[-1][2])
         return [job]
 
 

@@ -48,6 +48,19 @@ def test_paint_on_one_frame_reaches_all_that_show_it_and_the_strip(finished: Any
     assert "job 6" not in bpy.data.images
 
 
+def test_the_editor_goes_on_to_show_what_was_painted(finished: Any) -> None:
+    area = bpy.context.window_manager.windows[0].screen.areas[0]
+    area.ui_type = "IMAGE_EDITOR"
+    bpy.ops.tempera.edit_frame(folder=str(finished.folder), frame=6)
+    editor = area.spaces[0]
+    assert (editor.image.name, editor.mode) == ("job 6", "PAINT")
+    paint(editor.image, slice(30, 40), slice(50, 60))
+    bpy.ops.tempera.use_as_key()
+    assert editor.mode == "VIEW" and "tempera" not in editor.image
+    shown = read_png(Path(bpy.path.abspath(editor.image.filepath)))
+    assert np.array_equal(shown, read_png(finished.files.frame_path(6))) and (shown[30:40, 50:60] == (255, 0, 0)).all()
+
+
 def test_what_was_not_painted_changes_nothing(finished: Any) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.frames}
     bpy.ops.tempera.edit_frame(folder=str(finished.folder), frame=3)
