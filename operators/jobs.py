@@ -8,7 +8,7 @@ from bpy.props import StringProperty
 
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
-from ..properties import PATH_OPTIONS
+from ..properties.declared import PATH_OPTIONS
 from . import session, timeline
 from .job import Job, rendering
 from .over_time import as_set

@@ -6,7 +6,7 @@ import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 from bpy.props import IntProperty, StringProperty
 
-from ..properties import PATH_OPTIONS
+from ..properties.declared import PATH_OPTIONS
 from .versions import panel_scene
 
 

@@ -12,7 +12,7 @@ from bpy.props import IntProperty
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.settings import Settings
 from ..backend.bridge.settings.objects import ObjectSettings
-from ..properties import members_of
+from ..properties.objects import members_of
 from .versions import panel_scene
 
 

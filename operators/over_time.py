@@ -10,7 +10,7 @@ import bpy
 
 from ..backend.bridge import settings
 from ..backend.bridge.settings import Settings
-from ..properties import plain
+from ..properties.declared import plain
 from .versions import Strip, handles, strips
 
 PROMPT = "prompt"  # a marker "prompt: a fox by night", a text strip whose name begins so

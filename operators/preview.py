@@ -12,7 +12,7 @@ from bpy.props import BoolProperty, EnumProperty
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from ..backend.bridge.settings import Settings
-from ..properties import COMPARE
+from ..properties.window import COMPARE
 from . import session
 from .job import Job
 from .over_time import as_set

@@ -12,7 +12,7 @@ from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from ..backend.bridge.settings import Settings
 from ..preferences import jobs_folder, preferences, worker_python
-from ..properties import key_problem, linked_problem
+from ..properties.problems import key_problem, linked_problem, missing_key
 from . import session
 from .capture import check_cameras, frames_seen
 from .following import place_of
@@ -167,7 +167,7 @@ def check(scene: bpy.types.Scene, frames: Sequence[int], run: Settings, keys: Ma
 
 def _check_key(frame: int, path: Path, size: tuple[int, int]) -> None:
     if not path.is_file():
-        raise UserError(f"The key of frame {frame} is missing: {path}. Save it again, or choose another file.")
+        raise UserError(missing_key(frame, path))
     header = png_header(path)
     if header is None:
         raise UserError(f"The key of frame {frame} is no PNG: {path.name}. Save it as PNG.")

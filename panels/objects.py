@@ -3,7 +3,7 @@
 import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
-from ..properties import OBJECT_WORDS
+from ..properties.objects import OBJECT_WORDS
 from .text import draw_text
 
 

@@ -9,7 +9,8 @@ from bpy.app.translations import pgettext_rpt as rpt_
 from ..backend.bridge import settings
 from ..operators import session
 from ..operators.session import Job
-from ..properties import COMPARE, Problem
+from ..properties.problems import Problem
+from ..properties.window import COMPARE
 from . import jobs, objects
 from .text import draw_text, duration, fits
 

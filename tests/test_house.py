@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted(
     path
-    for pattern in ("*.py", "operators/**/*.py", "panels/**/*.py", "backend/**/*.py")
+    for pattern in ("*.py", "properties/**/*.py", "operators/**/*.py", "panels/**/*.py", "backend/**/*.py")
     for path in ROOT.glob(pattern)
 )
 BLENDER_SIDE = ("__init__", "preferences", "properties", "operators", "panels")

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("__init__.py", "preferences.py", "properties.py", "operators", "panels", "backend")
+SOURCES = ("__init__.py", "preferences.py", "properties", "operators", "panels", "backend")
 
 
 def main() -> int:

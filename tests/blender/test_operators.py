@@ -164,8 +164,8 @@ def test_a_job_whose_folder_is_gone_can_be_removed(shot: bpy.types.Scene, extens
 
 
 def test_a_failure_is_one_sentence_in_the_report(shot: bpy.types.Scene, extension: str, tmp_path: Path) -> None:
-    (tmp_path / "first.png").unlink()
-    with refused(r"^Error: The key of frame 1 is missing: .*first\.png\. Save it again, or choose another file\.\n$"):
+    write_png(tmp_path / "first.png", picture(1, 9, 5))
+    with refused(r"^Error: The key of frame 1 is 9 x 5 pixels, the shot \d+ x \d+\. Paint it at the shot's size\.\n$"):
         bpy.ops.tempera.stylize_render()
     assert session(extension).jobs == []
 
@@ -187,6 +187,9 @@ def test_what_is_missing_is_said_by_poll() -> None:
     with refused("There is no key frame in the shot"):
         bpy.ops.tempera.stylize_render()
     scene.tempera.keys.add().frame = 1
+    with refused("The key of frame 1 has no picture yet"):
+        bpy.ops.tempera.stylize_render()
+    scene.tempera.keys[0].filepath = __file__
     with refused("The scene has no camera"):
         bpy.ops.tempera.stylize_render()
     with refused("No strip is selected"):

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import bpy
 import pytest
+from sequencer_kit import image_strip
 
 METHODS = ("exemplar", "framewise")
 
@@ -106,6 +107,7 @@ def test_each_problem_is_shown_before_the_run(module: Callable[[str], ModuleType
         "No strip is selected. Select one that has pictures."
     ]
     wanted.keys.add().frame = 4
+    wanted.keys[0].filepath = __file__
     assert len(wanted.render_problems()) == 2  # frame 4 is stepped over
     assert wanted.strip_problems([range(4, 8)]) == []
     assert len(wanted.strip_problems([range(4, 8), range(8, 12)])) == 1
@@ -150,6 +152,22 @@ def test_what_is_not_there_is_told_where_it_is_chosen(tmp_path: Path) -> None:
     assert (problem.section, problem.operator) == ("style", "")
     wanted.method = "exemplar"  # has no model
     assert [each.section for each in wanted.strip_problems([range(1, 2)])] == ["style"]
+
+
+def test_a_key_whose_picture_is_gone_is_told_with_the_button_that_chooses_another(tmp_path: Path) -> None:
+    wanted = bpy.context.scene.tempera
+    for frame in (3, 5, 20):
+        key = wanted.keys.add()
+        key.frame, key.filepath = frame, str(tmp_path / f"{frame}.png")
+    (tmp_path / "5.png").touch()
+    (problem,) = wanted.strip_problems([range(1, 10)])  # 20 does not count
+    assert problem.text.startswith(f"The key of frame 3 is missing: {tmp_path / '3.png'}.")
+    assert (problem.section, problem.operator, dict(problem.options)) == ("style", "tempera.add_key", {"frame": 3})
+    with pytest.raises(RuntimeError, match="The key of frame 3 is missing"):
+        image_strip(bpy.context.scene, tmp_path / "in", range(1, 10), channel=1).select = True
+        bpy.ops.tempera.stylize_strips()
+    (tmp_path / "3.png").touch()
+    assert wanted.strip_problems([range(1, 10)]) == []
 
 
 def test_what_methods_share_stays_when_the_method_changes() -> None:

@@ -22,7 +22,7 @@ SIDEBAR, PROPERTIES, WINDOW = 190.0, 216.0, 520.0
 AROUND = 10.0  # is left of it by what wraps words
 METHODS = ("exemplar", "framewise", "synchronized", "rerender", "tokenflow", "diffsynth", "deflicker")
 SOURCES = [*ROOT.glob("*.py")]
-for place in ("panels", "operators", "backend/bridge"):
+for place in ("panels", "operators", "properties", "backend/bridge"):
     SOURCES += (ROOT / place).rglob("*.py")
 LITERALS = {
     node.value

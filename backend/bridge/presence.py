@@ -1,0 +1,37 @@
+"""Whether files are there, for panels that ask at every draw: a drive that sleeps, or is gone, is not waited for.
+
+The disk is asked by a thread. Where it is awake it answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+FRESH_SECONDS = 1.0  # between two looks at a path that was there
+
+
+class Presence:
+    """What is known of which paths are there."""
+
+    def __init__(self, patience: float) -> None:
+        """``patience`` is how many seconds at most an answer is waited for."""
+        self._patience = patience
+        self._known: dict[str, bool] = {}
+        self._fresh: dict[str, float] = {}  # until when a path that was there need not be looked for again
+        self._asked: set[str] = set()
+
+    def there(self, path: str) -> bool:
+        """Return whether ``path`` is there, as far as is known; what nobody has seen yet is taken to be there."""
+        if path not in self._asked and self._fresh.get(path, 0.0) < time.monotonic():
+            self._asked.add(path)
+            looking = threading.Thread(target=self._look, args=(path,), daemon=True)
+            looking.start()
+            looking.join(self._patience)
+        return self._known.get(path, True)
+
+    def _look(self, path: str) -> None:
+        found = os.path.exists(path)  # noqa: PTH110 - Path.exists raises where a name is too long or may not be seen
+        self._known[path], self._fresh[path] = found, time.monotonic() + FRESH_SECONDS * found
+        self._asked.discard(path)

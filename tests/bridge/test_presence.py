@@ -1,0 +1,55 @@
+"""Panels learn which files are there without waiting for a drive that does not answer."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from backend.bridge import presence
+from backend.bridge.presence import Presence
+
+
+def test_a_file_is_there_until_it_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "FRESH_SECONDS", 0.0)
+    seen, file = Presence(10.0), tmp_path / "file"
+    assert not seen.there(str(file))
+    file.touch()
+    assert seen.there(str(file))
+    file.unlink()
+    assert not seen.there(str(file))
+    assert not seen.there(str(tmp_path / ("long" * 100)))
+
+
+def test_what_was_there_is_not_looked_for_at_every_draw_but_what_was_not_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "FRESH_SECONDS", 3600.0)
+    seen, file = Presence(10.0), tmp_path / "file"
+    assert not seen.there(str(file))
+    file.touch()
+    assert seen.there(str(file))
+    file.unlink()
+    assert seen.there(str(file))
+
+
+def test_a_drive_that_does_not_answer_is_asked_once_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    wakes, asked = threading.Event(), []
+
+    def asleep(path: str) -> bool:
+        asked.append(path)
+        return not wakes.wait(30.0)
+
+    monkeypatch.setattr(os.path, "exists", asleep)
+    seen = Presence(0.01)
+    before = time.monotonic()
+    assert all(seen.there("//drive/file") for _ in range(200))
+    assert asked == ["//drive/file"] and time.monotonic() - before < 10.0
+    wakes.set()
+    end = time.monotonic() + 10.0
+    while seen.there("//drive/file"):
+        assert time.monotonic() < end
+        time.sleep(0.01)
