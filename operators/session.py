@@ -78,7 +78,7 @@ class Session:
         job.take_stock()
         self.thumbnails.take(job)
         self.jobs.append(job)
-        self._list()
+        self.list_jobs()
         self.wake()
         return job
 
@@ -136,9 +136,9 @@ class Session:
         if job.active:
             raise UserError(f"{job.name} is running. Cancel it first.")
         self.jobs.remove(job)
-        self._list()
+        self.list_jobs()
 
-    def _list(self) -> None:
+    def list_jobs(self) -> None:
         """Let the window list the jobs, the newest first."""
         bpy.context.window_manager.tempera.show([str(job.folder) for job in reversed(self.jobs)])
 
@@ -327,6 +327,7 @@ def _after_load(_path: str) -> None:
             if not _session.find(folder):
                 with contextlib.suppress(UserError):  # a job that is gone or cannot be read is none
                     _session.add(JobFolder.open(folder), scene)
+    _session.list_jobs()  # the window may have come with the file, which lists what was known when it was saved
     _session.look_after_strips()
 
 

@@ -84,6 +84,7 @@ def test_another_file_gets_no_strip_and_the_own_file_gets_it_when_it_is_opened(r
     assert (running.scene, running.strip) == (None, None)
     assert not all_strips(bpy.context.scene)
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))  # saved before there was a strip
+    assert str(running.folder) in [job.folder for job in bpy.context.window_manager.tempera.jobs]
     assert running.wait()
     assert len(running.strip.elements) == len(FRAMES)
 
@@ -92,6 +93,7 @@ def test_reloading_during_the_job_goes_on_with_the_saved_strip(running: Any, tmp
     (tmp_path / "elsewhere").mkdir()
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "elsewhere" / "renamed.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "elsewhere" / "renamed.blend"))
+    assert str(running.folder) in [job.folder for job in bpy.context.window_manager.tempera.jobs]
     assert running.wait()
     assert len(running.strip.elements) == len(FRAMES)
     assert len(all_strips(running.scene)) == 1
