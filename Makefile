@@ -55,7 +55,7 @@ index: zip
 	cp build/*.zip build/index/
 	$(BPY) $(EXTENSION_CLI) server-generate --repo-dir build/index --html
 
-# Locks what the backend is made of; needs uv on the path and the network.
+# Locks what the backend is made of, in the versions of .venv-worker: the same from the same ones. Needs the network.
 locks: environments
 	$(WORKER) tools/lock.py
 

@@ -52,7 +52,7 @@ def make(name: str) -> None:
     sys.stdout.flush()
     if marker.exists():
         marker.unlink()
-    subprocess.run([python, "-m", "venv", str(folder)], check=True)
+    subprocess.run([python, "-m", "venv", str(folder.resolve())], check=True)
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     install(pip, requirements)
     marker.write_text(wanted_marker)

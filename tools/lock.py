@@ -1,4 +1,4 @@
-"""Writes the lock files of the backend: ``python tools/lock.py`` in an environment that has uv (``pip install uv``).
+"""Writes the lock files of the backend: ``.venv-worker/bin/python tools/lock.py``.
 
 The versions are those that the tests ran with: what ``.venv-worker`` holds. Wheels are locked by name, size and
 checksum for every Python that Blender may bring; a PyTorch that only PyTorch's own index has is locked by version.
@@ -96,8 +96,8 @@ def _resolve(platform: str, python: str, requirements: str, tested: dict[str, st
         wanted.write_text(requirements)
         constraints.write_text("\n".join(tested.values()))
         subprocess.run(
-            ["uv", "pip", "compile", str(wanted), "-c", str(constraints), "--python-platform", PLATFORMS[platform],
-             "--python-version", python, "--only-binary", ":all:", "-o", str(target), "--quiet"],
+            [sys.executable, "-m", "uv", "pip", "compile", str(wanted), "-c", str(constraints),
+             "--python-platform", PLATFORMS[platform], "--python-version", python, "--only-binary", ":all:", "-o", str(target), "--quiet"],
             check=True, env=os.environ | {"UV_NO_CONFIG": "1", "MACOSX_DEPLOYMENT_TARGET": "14.0"},
         )  # fmt: skip
         packages = tomllib.loads(target.read_text())["packages"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil  # comes with accelerate
+import psutil
 import torch
 
 from ..bridge.errors import UserError
