@@ -34,11 +34,11 @@ bench: environments
 	$(WORKER) -m backend bench demo/job --shots build/bench --truth build/bench-truth --ticks build/bench-ticks.json \
 		--write bench.json
 
-# From the zip to a painted frame and back, in a fresh profile, with a package index of its own: prints how long a cold, a
-# cached and an offline install take. About 400 MB are fetched the first time.
+# From the zip to the painted demo shot and back, in a fresh profile, with a package index of its own: prints how long a
+# cold, a cached and an offline install take. BLENDER names a Blender that is not on the PATH; without any, the module is
+# taken. 0.4 to 3 GB are fetched the first time.
 bench-install: zip
-	$(BPY) tools/wheelhouse.py build/wheelhouse
-	$(BPY) tools/trial_install.py "$$(ls -t build/tempera-*.zip | head -1)" build/wheelhouse
+	$(BPY) tools/bench_install.py "$$(ls -t build/tempera-*.zip | head -1)" build/wheelhouse
 
 lint: environments
 	.venv-worker/bin/ruff check .

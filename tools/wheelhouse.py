@@ -1,9 +1,8 @@
 """Fills a wheelhouse with what the backend takes on the processor, and serves one as a package index.
 
-    .venv/bin/python tools/wheelhouse.py build/wheelhouse
-
-Wheels of the lock file come from wherever pip is set up to look, each by its checksum, and PyTorch from there or from
-its own index. About 400 MB, once.
+Wheels of the lock file come from wherever pip is set up to look, each by its checksum. PyTorch for the processor comes
+from there too or from its own index, about 400 MB in all; where neither has it, the one for CUDA is taken with all that
+it brings, which computes on the processor as well: 2.9 GB.
 """
 
 from __future__ import annotations
@@ -19,34 +18,49 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from backend.bridge.install.index import normal  # noqa: E402
-from backend.bridge.install.lock import pinned_uv, read_lock  # noqa: E402
+from backend.bridge.install.lock import Wheel, closeness, pinned_uv, read_lock  # noqa: E402
 from backend.bridge.install.machine import Machine  # noqa: E402
 
-PYTHON = "{}.{}".format(*sys.version_info[:2])
+MACHINE = Machine.here()
 
 
-def accelerator(machine: Machine) -> str:
-    """Return the accelerator that needs no card on ``machine``: "cpu", or "mps" on a Mac."""
-    return "mps" if machine.platform == "macos" else "cpu"
+def accelerator() -> str:
+    """Return the accelerator that needs no card on this machine: "cpu", or "mps" on a Mac."""
+    return "mps" if MACHINE.platform == "macos" else "cpu"
 
 
-def fill(folder: Path) -> None:
-    """Fetch what is not in ``folder`` yet."""
-    machine = Machine.here()
-    lock = read_lock(machine.platform, accelerator(machine))
-    uv = pinned_uv(machine.platform)
-    wanted = [wheel for wheel in [*lock.chosen(PYTHON), *([uv] if uv else [])] if not (folder / wheel.file).is_file()]
+def fill(folder: Path, python: str) -> None:
+    """Fetch what is not in ``folder`` yet of what the backend takes on ``python`` ("3.13")."""
     folder.mkdir(parents=True, exist_ok=True)
+    lock, uv = read_lock(MACHINE.platform, accelerator()), pinned_uv(MACHINE.platform)
+    _fetch(folder, python, [*lock.chosen(python), *([uv] if uv else [])])
+    for requirement in lock.open:
+        build = f"{requirement}+{accelerator()}"
+        here = [wheel for wheel in folder.glob(build.replace("==", "-") + "*") if closeness(wheel.name, python) >= 0]
+        quietly = ["--quiet", "--quiet", "--retries", "0"]  # it may well fail
+        if not here and _pip(folder, python, [*quietly, "--extra-index-url", lock.index, build]) != 0:
+            _fetch(folder, python, read_lock(MACHINE.platform, "cuda").chosen(python))
+
+
+def _fetch(folder: Path, python: str, wheels: list[Wheel]) -> None:
+    """Fetch those of the locked ``wheels`` that are not in ``folder``; fail where one is not to be had."""
+    wanted = [wheel for wheel in wheels if not (folder / wheel.file).is_file()]
+    if not wanted:
+        return
     listing = folder / "wanted.txt"
     pinned = [f"{wheel.name}=={wheel.file.split('-')[1]} --hash=sha256:{wheel.sha256}" for wheel in wanted]
     listing.write_text("\n".join(pinned), encoding="utf-8")
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "-d", str(folder)]
-    if wanted:
-        subprocess.run([*pip, "--require-hashes", "-r", str(listing)], check=True)
-    for requirement in lock.open:
-        if not list(folder.glob(requirement.replace("==", "-") + "*")):
-            subprocess.run([*pip, "--extra-index-url", lock.index, "--retries", "0", requirement], check=True)
+    failed = _pip(folder, python, ["--require-hashes", "-r", str(listing)])
     listing.unlink()
+    if failed:
+        raise SystemExit("The wheelhouse could not be filled: see above, then run again.")
+
+
+def _pip(folder: Path, python: str, arguments: list[str]) -> int:
+    """Let pip download wheels for ``python`` into ``folder``; return its exit status."""
+    fitting = ["--no-deps", "--only-binary", ":all:", "--python-version", python]
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", *fitting, "--dest", str(folder), *arguments]
+    return subprocess.run(pip, check=False).returncode
 
 
 class Served:
@@ -75,7 +89,3 @@ class Served:
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Say nothing of every request."""
-
-
-if __name__ == "__main__":
-    fill(Path(sys.argv[1]))

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -173,8 +174,11 @@ def _pip() -> list[str]:
 
 
 def _bundled_pip() -> Path:
-    bundled = find_spec("ensurepip")
-    wheels = sorted(Path(bundled.origin).parent.glob("_bundled/pip-*.whl")) if bundled and bundled.origin else []
+    """Return the wheel of the pip that this Python keeps; a distribution may keep it elsewhere (WHEEL_PKG_DIR)."""
+    bundled, elsewhere = find_spec("ensurepip"), sysconfig.get_config_var("WHEEL_PKG_DIR")
+    folders = [Path(bundled.origin).with_name("_bundled")] if bundled and bundled.origin else []
+    folders += [Path(elsewhere)] if elsewhere else []
+    wheels = [wheel for folder in folders for wheel in sorted(folder.glob("pip-*.whl"))]
     if not wheels:
         raise UserError(
             "Blender's Python has no pip, which knows where packages are. Install it (Linux calls it python3-pip), "
