@@ -33,7 +33,7 @@ def numbers(files: JobFolder) -> tuple[tuple[str, ...], ...]:
     if measured.get("consistency") is not None:
         rows.append(("Consistency", _number(measured["consistency"]), _COST.get(measured.get("admissible"), "")))
     if clip := _part(measured.get("clip")):  # only where the artist has a CLIP model
-        rows.append(("CLIP-T, Tem-Con", _number(clip.get("clip_t")), _number(clip.get("tem_con"))))
+        rows += [("Fits the Prompt", _number(clip.get("clip_t"))), ("Frames Alike", _number(clip.get("tem_con")))]
     return tuple(rows)
 
 

@@ -36,7 +36,8 @@ class TEMPERA_OT_measure(OfOneJob, StartsJobs, bpy.types.Operator):
     bl_label = "Measure"
     bl_description = (
         "Measure how consistent this job's frames are and how much detail they keep. Ratios need a finished Frame by "
-        "Frame job of the same shot to compare with"
+        "Frame job of the same shot to compare with. Where a CLIP model is in the shared cache, it tells how well "
+        "frames fit the prompt (CLIP-T) and how alike they are to the next (Tem-Con)"
     )
     execute = StartsJobs.execute
 

@@ -16,7 +16,9 @@ from ..preferences import preferences
 from .errands import Sender, online_problem
 from .reporting import attempt
 from .versions import panel_scene
+from .words import draw_in_dialog
 
+DIALOG = 520  # pixels that the dialog is wide, at an interface scale of 1
 # Which setting takes a model of a kind, by its first free place.
 PLACES = {
     "model": ("model",),
@@ -149,14 +151,14 @@ class TEMPERA_OT_download_model(bpy.types.Operator):
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """Ask, with its size and its licences."""
-        return context.window_manager.invoke_props_dialog(self, width=520)
+        return context.window_manager.invoke_props_dialog(self, width=DIALOG)
 
     def draw(self, _context: bpy.types.Context) -> None:
         """Draw what consent is given to."""
         layout, entry = self.layout, find_entry(self.identifier)
         layout.prop(self, "identifier")
         for text in terms(entry) if entry else ():
-            layout.label(text=text, translate=False)
+            draw_in_dialog(layout, text, DIALOG)
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Begin."""

@@ -27,9 +27,11 @@ from ..preferences import backend_folder, preferences, worker_problem
 from . import session, timers
 from .errands import Sender, online_problem
 from .reporting import attempt
+from .words import draw_in_dialog
 
 INSTALLER = "backend.bridge.install"
 LOOK_SECONDS = 60.0
+DIALOG = 460  # pixels that the dialog is wide, at an interface scale of 1
 AUTOMATIC = "auto"  # the choice before the machine was looked at
 
 
@@ -134,18 +136,18 @@ class TEMPERA_OT_install_backend(bpy.types.Operator):
 
         if attempt(self, look_around) == {"CANCELLED"}:
             return {"CANCELLED"}
-        return context.window_manager.invoke_props_dialog(self, width=460)
+        return context.window_manager.invoke_props_dialog(self, width=DIALOG)
 
     def draw(self, _context: bpy.types.Context) -> None:
         """Draw the choice, its size, and where it goes."""
         layout = self.layout
-        layout.label(text=_setup.offer["reason"])
+        draw_in_dialog(layout, _setup.offer["reason"], DIALOG)
         layout.prop(self, "accelerator")
         choice = next(each for each in _setup.offer["choices"] if each["name"] == self.accelerator)
         for line in terms(choice):
-            layout.label(text=line, translate=False)
+            draw_in_dialog(layout, line, DIALOG)
         if choice["problem"]:
-            layout.label(text=choice["problem"], icon="ERROR")
+            draw_in_dialog(layout, choice["problem"], DIALOG, "ERROR")
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Begin."""

@@ -21,7 +21,7 @@ FLOORS = {
     "__init__": {"preferences", "properties", "operators", "panels", "backend.bridge"},
     "panels": {
         "preferences", "properties", "operators.preview_job", "operators.retouch", "operators.session",
-        "operators.setup", "operators.models", "operators.versions", "backend.bridge",
+        "operators.setup", "operators.models", "operators.versions", "operators.words", "backend.bridge",
     },
     "operators": {"preferences", "properties", "backend.bridge"},
     "properties": {"preferences", "backend.bridge"},

@@ -66,7 +66,7 @@ def test_a_job_is_measured_and_shown_while_the_window_stays_alive(
     measured = json.loads(job.files.measure_path.read_text())
     job.files.measure_path.write_text(json.dumps(measured | {"clip": {"clip_t": 0.31, "tem_con": None}}))
     answers = importlib.import_module(f"{extension}.operators.answers")
-    assert answers.numbers(job.files)[-1] == ("CLIP-T, Tem-Con", "0.310", "-")
+    assert answers.numbers(job.files)[-2:] == (("Fits the Prompt", "0.310"), ("Frames Alike", "-"))
 
 
 def test_the_frame_by_frame_job_of_the_shot_is_compared_with(

@@ -40,8 +40,9 @@ def draw(module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -
     def drawn(panel: Any, room: float) -> list[Text]:
         text = module("panels.text")
         monkeypatch.setattr(text, "_room", lambda: room - AROUND)
-        monkeypatch.setattr(text, "_width", text_width)
-        monkeypatch.setattr(text, "_scale", lambda: 1.0)
+        for place in (text, module("operators.words")):
+            monkeypatch.setattr(place, "width_of", text_width)
+            monkeypatch.setattr(place, "scale", lambda: 1.0)
         layout = Layout()
         panel.draw(SimpleNamespace(layout=layout), bpy.context)
         return layout.drawn(room)
@@ -111,6 +112,28 @@ def test_no_sentence_of_the_panels_is_put_together_where_no_translation_finds_it
             if isinstance(node, ast.JoinedStr):
                 words = [part.value for part in node.values if isinstance(part, ast.Constant)]
                 assert not any(" " in part and has_words(part) for part in words), f"{path.name}:{node.lineno}"
+
+
+LONG = "/home/someone/projects/a_film_with_a_long_name/shots/sequence-010/" + 60 * "x" + "/extensions"
+
+
+def test_long_paths_in_dialogs_are_cut_to_lines(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup, models, words = (module(f"operators.{name}") for name in ("setup", "models", "words"))
+    monkeypatch.setattr(words, "width_of", text_width)
+    monkeypatch.setattr(setup, "backend_folder", lambda: Path(LONG))
+    monkeypatch.setattr(models, "hub_cache", lambda: Path(LONG))
+    choice = {"name": "cpu", "label": "CPU", "size": 1e9, "source": "there", "problem": f"There is no room in {LONG}."}
+    monkeypatch.setattr(setup.current(), "offer", {"choices": [choice], "reason": "No GPU is known here."})
+    entry = module("backend.bridge.models.catalogue").CATALOGUE[0]
+    install = SimpleNamespace(accelerator="cpu"), setup.TEMPERA_OT_install_backend, setup.DIALOG
+    fetch = SimpleNamespace(identifier=entry.identifier), models.TEMPERA_OT_download_model, models.DIALOG
+    for dialog, kind, width in (install, fetch):
+        dialog.layout = Layout()
+        dialog.layout.prop = lambda *_: None  # belongs to the operator, which only a window makes
+        kind.draw(dialog, bpy.context)
+        texts = dialog.layout.drawn(width - 24.0)  # what a dialog keeps on either side
+        assert not {each.text: (each.needs, each.room) for each in texts if each.needs > each.room}
+        assert LONG in "".join(each.text for each in texts)
 
 
 def has_words(text: str) -> bool:
