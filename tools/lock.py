@@ -95,9 +95,10 @@ def _resolve(platform: str, python: str, requirements: str, tested: dict[str, st
         wanted, constraints, target = (Path(folder) / name for name in ("in.txt", "constraints.txt", "pylock.toml"))
         wanted.write_text(requirements)
         constraints.write_text("\n".join(tested.values()))
+        files = [str(wanted), "--constraint", str(constraints), "--output-file", str(target)]
+        machine = ["--python-platform", PLATFORMS[platform], "--python-version", python, "--only-binary", ":all:"]
         subprocess.run(
-            [sys.executable, "-m", "uv", "pip", "compile", str(wanted), "-c", str(constraints),
-             "--python-platform", PLATFORMS[platform], "--python-version", python, "--only-binary", ":all:", "-o", str(target), "--quiet"],
+            [sys.executable, "-m", "uv", "pip", "compile", "--quiet", *files, *machine],
             check=True, env=os.environ | {"UV_NO_CONFIG": "1", "MACOSX_DEPLOYMENT_TARGET": "14.0"},
         )  # fmt: skip
         packages = tomllib.loads(target.read_text())["packages"]

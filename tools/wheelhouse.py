@@ -37,8 +37,7 @@ def fill(folder: Path, python: str) -> None:
     for requirement in lock.open:
         build = f"{requirement}+{accelerator()}"
         here = [wheel for wheel in folder.glob(build.replace("==", "-") + "*") if closeness(wheel.name, python) >= 0]
-        quietly = ["--quiet", "--quiet", "--retries", "0"]  # it may well fail
-        if not here and _pip(folder, python, [*quietly, "--extra-index-url", lock.index, build]) != 0:
+        if not here and _pip(folder, python, ["--extra-index-url", lock.index, "--retries", "0", build], told=False):
             _fetch(folder, python, read_lock(MACHINE.platform, "cuda").chosen(python))
 
 
@@ -50,17 +49,17 @@ def _fetch(folder: Path, python: str, wheels: list[Wheel]) -> None:
     listing = folder / "wanted.txt"
     pinned = [f"{wheel.name}=={wheel.file.split('-')[1]} --hash=sha256:{wheel.sha256}" for wheel in wanted]
     listing.write_text("\n".join(pinned), encoding="utf-8")
-    failed = _pip(folder, python, ["--require-hashes", "-r", str(listing)])
+    failure = _pip(folder, python, ["--require-hashes", "-r", str(listing)])
     listing.unlink()
-    if failed:
+    if failure:
         raise SystemExit("The wheelhouse could not be filled: see above, then run again.")
 
 
-def _pip(folder: Path, python: str, arguments: list[str]) -> int:
-    """Let pip download wheels for ``python`` into ``folder``; return its exit status."""
+def _pip(folder: Path, python: str, arguments: list[str], told: bool = True) -> int:
+    """Let pip download wheels for ``python`` into ``folder``; return its exit status. Only where ``told`` it says why."""
     fitting = ["--no-deps", "--only-binary", ":all:", "--python-version", python]
     pip = [sys.executable, "-m", "pip", "download", "--quiet", *fitting, "--dest", str(folder), *arguments]
-    return subprocess.run(pip, check=False).returncode
+    return subprocess.run(pip, check=False, stderr=None if told else subprocess.DEVNULL).returncode
 
 
 class Served:
