@@ -56,7 +56,7 @@ def _fetch(folder: Path, python: str, wheels: list[Wheel]) -> None:
 
 
 def _pip(folder: Path, python: str, arguments: list[str], told: bool = True) -> int:
-    """Let pip download wheels for ``python`` into ``folder``; return its exit status. Only where ``told`` it says why."""
+    """Let pip download wheels for ``python`` into ``folder``; return its exit status; it says why only if ``told``."""
     fitting = ["--no-deps", "--only-binary", ":all:", "--python-version", python]
     pip = [sys.executable, "-m", "pip", "download", "--quiet", *fitting, "--dest", str(folder), *arguments]
     return subprocess.run(pip, check=False, stderr=None if told else subprocess.DEVNULL).returncode
