@@ -20,7 +20,8 @@ import numpy as np
 
 from .bridge import VERSION, messages
 from .bridge.errors import UserError
-from .bridge.job import Job, State, write_file, write_json
+from .bridge.files import write_file, write_json
+from .bridge.job import Job, State
 from .bridge.messages import PROTOCOL, Message, Work
 from .bridge.resident import most_resident
 from .methods import FrameDone, Step

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..backend.bridge.errors import UserError
+from ..backend.bridge.files import read_json
 from ..backend.bridge.job import Job as JobFolder
-from ..backend.bridge.job import read_json
 
 COLUMNS = {"1": "Next Frame", "8": "8 Frames On", "first-last": "First to Last", "sigma": "Spread"}
 _MOST = 4  # objects that are named

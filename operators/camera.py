@@ -5,6 +5,8 @@ from typing import ClassVar
 import bpy
 from mathutils import Euler, Matrix
 
+from .capture import FOLLOWED
+
 # Where Blender's own first scene has its camera.
 PLACE = Matrix.LocRotScale((7.359, -6.926, 4.958), Euler((1.1093, 0.0, 0.8149)), None)
 
@@ -20,7 +22,8 @@ class TEMPERA_OT_add_camera(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Find or make the camera, and make it the scene's."""
         scene = context.scene
-        camera = next((item for item in scene.objects if item.type == "CAMERA"), None)
+        cameras = [item for item in scene.objects if item.type == "CAMERA"]
+        camera = next((item for item in cameras if item.data.type in FOLLOWED), None)
         if camera is None:
             camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
             camera.matrix_world = viewpoint(context)

@@ -36,6 +36,7 @@ START = (
 )
 
 
+FOLLOWED = ("PERSP", "ORTHO")  # kinds of cameras whose motion is known
 KEPT, ASKED = "scene.blend", "request.json"  # in the shot's folder until the shot is whole
 
 
@@ -220,7 +221,7 @@ def check_cameras(scene: bpy.types.Scene, frames: Sequence[int]) -> None:
     for frame, camera in cameras_at(scene, frames).items():
         if camera is None or camera.type != "CAMERA":
             raise UserError(f"{scene.name} has no camera at frame {frame}. Add one and make it the scene's camera.")
-        if camera.data.type not in {"PERSP", "ORTHO"}:
+        if camera.data.type not in FOLLOWED:
             kind = camera.data.type.lower().replace("pano", "panoramic")
             raise UserError(
                 f"{camera.name} is a {kind} camera, whose motion cannot be followed. "

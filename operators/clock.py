@@ -6,26 +6,31 @@ import time
 
 
 class Clock:
-    """Tells how long a run takes, from when it is started until it is stopped."""
+    """Tells how long a run takes; while it waits for its turn the clock stands still."""
 
     def __init__(self) -> None:
-        self._started: float | None = None
+        self._since: float | None = None  # when it began to tick, None while it stands still
         self._taken, self._progress = 0.0, 0.0
 
-    def start(self, progress: float) -> None:
-        """Begin at ``progress``, 0 to 1."""
-        self._started, self._progress = time.monotonic(), progress
+    def reset(self, progress: float) -> None:
+        """Stand still at nothing, for a run that goes on from ``progress``, 0 to 1."""
+        self._since, self._taken, self._progress = None, 0.0, progress
+
+    def start(self) -> None:
+        """Tick, if it does not."""
+        if self._since is None:
+            self._since = time.monotonic()
 
     def stop(self) -> None:
-        """Keep the time that was taken."""
-        self._taken, self._started = self.elapsed, None
+        """Stand still."""
+        self._taken, self._since = self.elapsed, None
 
     @property
     def elapsed(self) -> float:
         """How many seconds were taken."""
-        return self._taken if self._started is None else time.monotonic() - self._started
+        return self._taken if self._since is None else self._taken + time.monotonic() - self._since
 
     def remaining(self, progress: float) -> float | None:
         """Return how many seconds are left if all goes on as it did, None while too little is done to tell."""
         done = progress - self._progress
-        return None if self._started is None or done < 0.02 else self.elapsed * (1 - progress) / done
+        return None if done < 0.02 else self.elapsed * (1 - progress) / done

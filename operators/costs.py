@@ -10,7 +10,7 @@ from typing import Any
 import bpy
 
 from ..backend.bridge.errors import UserError
-from ..backend.bridge.job import read_json, write_json
+from ..backend.bridge.files import read_json, write_json
 from ..backend.bridge.settings import Settings
 from .render_tools import frame_size
 

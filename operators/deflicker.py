@@ -1,6 +1,7 @@
 """Operator: take the flicker out of any strip."""
 
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -60,12 +61,12 @@ class TEMPERA_OT_deflicker(StartsJobs, bpy.types.Operator):
         cls.poll_message_set("No strip is selected. Select one that has pictures.")
         return False
 
-    def start(self, context: bpy.types.Context) -> list[Job]:
+    def start(self, context: bpy.types.Context) -> Iterator[Job]:
         """Start one job for each selected strip, as the panel is set where it is set to this method."""
         scene = sequencer_scene(context)
         chosen = scene.tempera
         run = chosen.settings() if chosen.method == "deflicker" else from_keywords("deflicker")
-        return [deflicker(strip, run) for strip in selected_strips(scene)]
+        return (deflicker(strip, run) for strip in selected_strips(scene))
 
 
 classes = (TEMPERA_OT_deflicker,)

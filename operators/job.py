@@ -15,8 +15,9 @@ import bpy
 
 from ..backend.bridge import messages
 from ..backend.bridge.errors import UserError
+from ..backend.bridge.files import read_json
 from ..backend.bridge.job import Job as JobFolder
-from ..backend.bridge.job import State, read_json
+from ..backend.bridge.job import State
 from . import answers, timeline
 from .capture import Capture, capture_scene, capture_strip
 from .clock import Clock
@@ -134,7 +135,7 @@ class Job:
     @property
     def remaining(self) -> float | None:
         """About how many seconds are left, None while that cannot be told."""
-        return self._clock.remaining(self.progress)
+        return self._clock.remaining(self.progress) if self.state in ACTIVE else None
 
     @property
     def frames(self) -> list[Path]:
@@ -256,7 +257,7 @@ class Job:
             if isinstance(error, UserError):
                 self.rest("failed", str(error))
             raise
-        self._clock.start(self.progress)
+        self._clock.reset(self.progress)
         self.settle(self.scene)
 
     def settle(self, scene: bpy.types.Scene | None) -> None:
@@ -281,8 +282,7 @@ class Job:
     def enter(self, state: str, message: str = "") -> None:
         """Note where the job stands, here and in its folder; UserError when the folder cannot be written."""
         self._rest = State(state, message)
-        if state not in ACTIVE:
-            self._clock.stop()
+        self._clock.stop()  # also where it waits for its turn
         self.note = ""
         self._trouble = message if state == "failed" else ""
         self.files.write_state(self._rest)
@@ -327,6 +327,7 @@ class Job:
         """Poll the capture; when it is whole, wait for the worker. UserError when it fails."""
         if self._capture is None:
             return
+        self._clock.start()
         at = self._capture.poll()
         self._captured = at.done / at.total if at.total else 0.0
         self.note = at.note
@@ -351,6 +352,7 @@ class Job:
         """Be the worker's from now on: it writes the state into the folder."""
         if self.question is None:
             self._rest = State("running")
+            self._clock.start()
         self.note = "Waiting for the worker"
 
     def drop_capture(self) -> None:

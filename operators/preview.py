@@ -10,14 +10,13 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty
 
 from ..backend.bridge.errors import UserError
-from ..backend.bridge.job import Job as JobFolder
 from ..backend.bridge.settings import Settings
 from ..properties.window import COMPARE
 from . import session
 from .job import Job
 from .over_time import as_set
 from .preview_job import Preview, fit_views, image_editors
-from .stylize import StartsJobs, check, frames_of, origin_of
+from .stylize import StartsJobs, check, frames_of, make_files, origin_of
 from .versions import Strip, handles, selected_strips, sequencer_scene
 
 
@@ -34,10 +33,7 @@ def preview(
     origin = origin_of(source) | {"frames": wanted, "preview": list(frames)}
     shot = captured_shot(origin, wanted)
     folder = Path(tempfile.mkdtemp(prefix="tempera-preview-", dir=bpy.app.tempdir)) / "preview"
-    files = JobFolder.create(folder, "Preview", run, origin)
-    for frame, path in keys.items():
-        files.add_key(frame, path)
-    return session.current().show_preview(files, scene, shot)
+    return session.current().show_preview(make_files(folder, run, origin, keys), scene, shot)
 
 
 def captured_shot(origin: Mapping[str, object], frames: Sequence[int]) -> Path | None:

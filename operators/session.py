@@ -289,8 +289,9 @@ def current() -> Session:
 def redraw() -> None:
     """Draw again what shows jobs."""
     for window in bpy.context.window_manager.windows:
-        with bpy.context.temp_override(window=window):
-            window.workspace.status_text_set_internal(None)  # the only way to have the status bar drawn again
+        if all(each.bl_idname.startswith("TEMPERA_OT_") for each in window.modal_operators):
+            with bpy.context.temp_override(window=window):  # the only way to have the status bar drawn again; a tool
+                window.workspace.status_text_set_internal(None)  # at work there has words of its own in it
         for area in window.screen.areas:
             if area.type in {"PROPERTIES", "SEQUENCE_EDITOR"}:
                 for region in area.regions:

@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -55,14 +55,23 @@ def stylize(
     run = resolved(run)
     check(scene, wanted, run, keys)
     name = strip.name if strip else scene.name
+    if folder:
+        check_length(folder)
     folder = folder or new_folder(name, scene.tempera.folder)
-    if len(os.fsencode(folder)) > LONGEST_FOLDER:
-        raise UserError(f"The path of the job's folder {folder.name} is too long for Blender. Choose a shorter one.")
     origin = origin_of(source) | {"frames": None if strip else wanted, "beauty": beauty}
-    files = JobFolder.create(folder.absolute(), folder.name, run, origin)
-    for frame, path in keys.items():
-        files.add_key(frame, path)
-    return launch(files, scene)
+    return launch(make_files(folder.absolute(), run, origin, keys), scene)
+
+
+def make_files(folder: Path, run: Settings, origin: dict[str, Any], keys: Mapping[int, Path]) -> JobFolder:
+    """Make the folder of a new job with its key frames; UserError, and nothing left of it, where that fails."""
+    files = JobFolder.create(folder, folder.name, run, origin)
+    try:
+        for frame, path in keys.items():
+            files.add_key(frame, path)
+    except UserError:
+        files.remove()
+        raise
+    return files
 
 
 def launch(files: JobFolder, scene: bpy.types.Scene) -> Job:
@@ -143,6 +152,7 @@ def new_folder(name: str, place: str = "") -> Path:
     number = 1
     while True:
         folder = parent / f"{plain}-{number:03d}"
+        check_length(folder)
         try:
             folder.mkdir(parents=True)  # making it is claiming it: another Blender may count too
         except FileExistsError:
@@ -151,6 +161,12 @@ def new_folder(name: str, place: str = "") -> Path:
             raise UserError(f"{parent} cannot be written ({error.strerror}). Choose another jobs folder.") from error
         else:
             return folder
+
+
+def check_length(folder: Path) -> None:
+    """Raise UserError where Blender could not name the frames in a job's ``folder``."""
+    if len(os.fsencode(folder)) > LONGEST_FOLDER:
+        raise UserError(f"The path of the job's folder {folder.name} is too long for Blender. Choose a shorter one.")
 
 
 def check(scene: bpy.types.Scene, frames: Sequence[int], run: Settings, keys: Mapping[int, Path]) -> None:
@@ -183,8 +199,8 @@ class StartsJobs:
 
     bl_options: ClassVar = {"REGISTER"}
 
-    def start(self, context: bpy.types.Context) -> list[Job]:
-        """Start the jobs and return them."""
+    def start(self, context: bpy.types.Context) -> Iterable[Job]:
+        """Start the jobs and return them; those before one that cannot be started go on."""
         raise NotImplementedError
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -200,7 +216,12 @@ class StartsJobs:
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """Start the jobs and listen for Esc while they run."""
         self._jobs: list[Job] = []
-        outcome = attempt(self, lambda: self._jobs.extend(self.start(context)))
+
+        def act() -> None:
+            for job in self.start(context):
+                self._jobs.append(job)
+
+        outcome = attempt(self, act)
         if not self._jobs:
             return outcome
         context.window_manager.modal_handler_add(self)
@@ -257,10 +278,10 @@ class TEMPERA_OT_stylize_strips(StartsJobs, bpy.types.Operator):
             cls.poll_message_set(problems[0].text)
         return not problems
 
-    def start(self, context: bpy.types.Context) -> list[Job]:
+    def start(self, context: bpy.types.Context) -> Iterator[Job]:
         """Start one job for each selected strip."""
         scene = sequencer_scene(context)
-        return [_stylize_as_set(scene, strip) for strip in selected_strips(scene)]
+        return (_stylize_as_set(scene, strip) for strip in selected_strips(scene))
 
 
 def _stylize_as_set(scene: bpy.types.Scene, source: bpy.types.Scene | Strip) -> Job:

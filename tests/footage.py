@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.bridge.job import Job, write_file, write_json
+from backend.bridge.files import write_file, write_json
+from backend.bridge.job import Job
 from backend.bridge.settings import from_keywords
 from backend.shot.pictures import encode_png
 

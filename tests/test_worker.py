@@ -17,7 +17,8 @@ import pytest
 from backend.bridge import messages
 from backend.bridge.client import Worker, clean_environment
 from backend.bridge.errors import UserError
-from backend.bridge.job import Job, State, read_json, write_file
+from backend.bridge.files import read_json, write_file
+from backend.bridge.job import Job, State
 from backend.bridge.settings import from_keywords
 from backend.shot.pictures import encode_png, read_picture
 from tests.diffusion import tiny

@@ -27,13 +27,9 @@ instant goes on from the last whole frame.
 from __future__ import annotations
 
 import contextlib
-import errno
-import json
 import os
 import re
 import shutil
-import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +37,7 @@ from typing import Any
 
 from . import VERSION, settings
 from .errors import UserError
+from .files import artist_errors, lock, read_json, write_file, write_files, write_json
 from .settings import Settings
 
 FORMAT = 1
@@ -82,11 +79,16 @@ class Job:
         if folder.is_dir() and any(folder.iterdir()):
             raise UserError(f"{folder} is not empty. Choose a new folder for the job.")
         job = cls(folder, name, run, source or {})
-        for part in (job.shot_folder, job.keys_folder, job.frames_folder):
-            with _artist_errors(part):
-                part.mkdir(parents=True, exist_ok=True)
-        job.write_state(State("new"))
-        job._write_spec()
+        try:
+            for part in (job.shot_folder, job.keys_folder, job.frames_folder):
+                with artist_errors(part):
+                    part.mkdir(parents=True, exist_ok=True)
+            job.write_state(State("new"))
+            job._write_spec()
+        except UserError:
+            with contextlib.suppress(UserError):
+                job.remove()
+            raise
         return job
 
     @classmethod
@@ -122,11 +124,10 @@ class Job:
         UserError, with everything as it was, when another process runs the job or a key cannot be read.
         """
         with self.locked():
-            pictures = {frame: self._read_key(path) for frame, path in keys.items()}
-            for frame, picture in pictures.items():
-                write_file(self.key_path(frame), picture)
-            with _artist_errors(self.folder):
-                for frame in set(self.key_frames()) - set(pictures):
+            pictures = {self.key_path(frame): self._read_key(path) for frame, path in keys.items()}
+            write_files(pictures)
+            with artist_errors(self.folder):
+                for frame in set(self.key_frames()) - set(keys):
                     self.key_path(frame).unlink()
                 self.measure_path.unlink(missing_ok=True)
                 self.memory_path.unlink(missing_ok=True)
@@ -234,7 +235,7 @@ class Job:
 
     def outdate(self, frames: Iterable[int]) -> None:
         """Let ``frames`` count as not finished, while their pictures stay until they are made again."""
-        with _artist_errors(self.outdated_folder):
+        with artist_errors(self.outdated_folder):
             self.outdated_folder.mkdir(exist_ok=True)
             for frame in frames:
                 (self.outdated_folder / self.frame_path(frame).name).touch()
@@ -243,7 +244,9 @@ class Job:
         """Write the PNG ``picture`` as ``frame``, which counts as finished from now on."""
         path = self.frame_path(frame)
         write_file(path, picture)
-        with _artist_errors(path):
+        with artist_errors(path):
+            if not self.settings.exr:  # one of an earlier run would show another picture
+                self.exr_path(frame).unlink(missing_ok=True)
             (self.outdated_folder / path.name).unlink(missing_ok=True)
 
     def key_frames(self) -> list[int]:
@@ -262,7 +265,7 @@ class Job:
         """
         number = len(self.retouches()) + 1
         stem = f"{number:03d}-{frame:06d}"
-        with _artist_errors(self.retouch_folder):
+        with artist_errors(self.retouch_folder):
             self.retouch_folder.mkdir(exist_ok=True)
         write_file(self.retouch_folder / f"{stem}-before.png", self._read_key(self.frame_path(frame)))
         write_file(self.retouch_folder / f"{stem}-after.png", self._read_key(after))
@@ -305,8 +308,8 @@ class Job:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the job for one process; UserError when another runs it. The lock dies with its process."""
-        with _artist_errors(self.folder), (self.folder / "lock").open("a+b") as handle:
-            if not _lock(handle.fileno()):
+        with artist_errors(self.folder), (self.folder / "lock").open("a+b") as handle:
+            if not lock(handle.fileno()):
                 raise UserError(f"The job {self.name} is already running. Wait for it, or cancel it first.")
             # What a killed run left half-written can only be swept while nobody writes.
             for part in (self.folder, self.frames_folder, self.keys_folder):
@@ -316,18 +319,16 @@ class Job:
 
     @property
     def held(self) -> bool:
-        """Whether a process works on the job just now."""
-        try:
-            with self.locked():
-                return False
-        except UserError:
-            return True
+        """Whether a process works on the job just now, as far as can be found out."""
+        with contextlib.suppress(OSError), (self.folder / "lock").open("a+b") as handle:
+            return not lock(handle.fileno())
+        return False
 
     def remove(self) -> None:
         """Delete what the job made, and its folder unless something else lies there; UserError when it cannot be."""
         with self.locked():
             pass  # only asks whether it runs: Windows deletes no file that is held open
-        with _artist_errors(self.folder):
+        with artist_errors(self.folder):
             for name in _PARTS:
                 part = self.folder / name
                 if part.is_dir():
@@ -344,80 +345,3 @@ def _numbered(folder: Path) -> list[int]:
         return []
     names = (_FRAME_NAME.fullmatch(entry.name) for entry in os.scandir(folder))
     return sorted(int(name[1]) for name in names if name)
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` so that the name only ever shows the whole file.
-
-    UserError when the disk is full or the folder cannot be written; nothing half-written is left behind.
-    """
-    with _artist_errors(path):
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-        try:
-            with temporary.open("xb") as file:  # not mkstemp: whoever may read the folder may read its files
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            _rename(temporary, path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-def _rename(temporary: Path, path: Path) -> None:
-    """Give a whole file its final name; on Windows wait a moment for whoever reads the old one."""
-    for _ in range(20 if os.name == "nt" else 0):
-        try:
-            temporary.replace(path)
-        except PermissionError:
-            time.sleep(0.05)
-        else:
-            return
-    temporary.replace(path)
-
-
-def write_json(path: Path, plain: Any) -> None:
-    """Write JSON values to ``path``, whole or not at all (see :func:`write_file`)."""
-    write_file(path, (json.dumps(plain, indent=1, ensure_ascii=False) + "\n").encode())
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in ``path``; UserError when it cannot be read."""
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}). Make the job again.") from error
-    if not isinstance(plain, dict):
-        raise UserError(f"{path} is damaged. Make the job again.")
-    return plain
-
-
-@contextlib.contextmanager
-def _artist_errors(path: Path) -> Iterator[None]:
-    """Turn what the file system refuses into a sentence for the artist."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise UserError(
-                f"The disk is full: {path} cannot be written. Free some space and resume; finished frames are kept."
-            ) from error
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or error}). Check the folder, or choose another one."
-        ) from error
-
-
-def _lock(descriptor: int) -> bool:
-    """Take an exclusive lock on an open file without waiting; return whether it was free."""
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import cast
 
 from ..bridge.errors import UserError
-from ..bridge.job import Job, State, read_json, write_json
+from ..bridge.files import read_json, write_json
+from ..bridge.job import Job, State
 from ..bridge.settings.diffusion import DiffusionSettings
 from .memory import MemoryPlan, choose_plan, give_back, is_out_of_memory
 from .model import STARTER, best_device, load_model

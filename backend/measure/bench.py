@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from ..bridge.job import Job, write_json
+from ..bridge.files import write_json
+from ..bridge.job import Job
 from ..shot.shot import Shot
 from .bench_core import core_overhead
 from .bench_deflicker import deflickered_alone, deflickered_baseline, planted_flicker, remap_cost, strip_time

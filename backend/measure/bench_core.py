@@ -14,7 +14,8 @@ import torch
 import transformers
 from PIL import Image
 
-from ..bridge.job import Job, write_json
+from ..bridge.files import write_json
+from ..bridge.job import Job
 from ..bridge.settings import from_keywords
 from ..diffusion.model import best_device, open_model, precision
 from ..methods.framewise import framewise

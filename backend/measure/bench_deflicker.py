@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..bridge.job import Job, write_file, write_json
+from ..bridge.files import write_file, write_json
+from ..bridge.job import Job
 from ..bridge.settings import from_keywords
 from ..bridge.settings.deflicker import DeflickerSettings
 from ..methods import FrameDone

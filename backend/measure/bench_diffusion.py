@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..bridge.job import write_file
+from ..bridge.files import write_file
 from ..bridge.settings import from_keywords, groups, specs
 from ..diffusion.model import load_model
 from ..diffusion.protocol import Model

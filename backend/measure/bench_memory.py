@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import OpenEXR
 
-from ..bridge.job import write_file, write_json
+from ..bridge.files import write_file, write_json
 from ..bridge.resident import most_resident
 from ..motion.geometry import DataLayer
 from ..shot.pictures import encode_png

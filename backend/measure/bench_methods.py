@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ..bridge.job import Job, write_file
+from ..bridge.files import write_file
+from ..bridge.job import Job
 from ..methods import FrameDone
 from ..methods.exemplar import exemplar
 from ..motion.estimate import EstimatedMotion

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ..bridge.errors import UserError
-from ..bridge.job import Job, write_file
+from ..bridge.files import write_file
+from ..bridge.job import Job
 from ..shot.pictures import encode_png, read_picture
 from ..shot.shot import Shot
 

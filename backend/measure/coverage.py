@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ..bridge.errors import UserError
-from ..bridge.job import Job, write_json
+from ..bridge.files import write_json
+from ..bridge.job import Job
 from ..methods import Step
 from ..motion.keyframes import KeyChoice, choose_keys, shown_by
 from ..shot.shot import Shot

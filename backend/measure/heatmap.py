@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..bridge.job import write_file
+from ..bridge.files import write_file
 from ..motion.warp import warp
 from ..shot.pictures import encode_png
 from .metrics import MeasuredShot, comparable

@@ -13,7 +13,8 @@ from typing import Any
 
 from ..bridge import VERSION
 from ..bridge.errors import UserError
-from ..bridge.job import Job, write_json
+from ..bridge.files import write_json
+from ..bridge.job import Job
 from ..bridge.models.library import hub_cache
 from ..methods import Step
 from ..motion.cache import Cache

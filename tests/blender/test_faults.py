@@ -61,6 +61,9 @@ def test_the_button_for_a_missing_camera_mends_it(tempera: ModuleType) -> None:
     scene.camera = None
     bpy.ops.tempera.add_camera()
     assert scene.camera == made and len(bpy.data.cameras) == 1
+    made.data.type = "PANO"  # its motion cannot be followed
+    bpy.ops.tempera.add_camera()
+    assert scene.camera != made and scene.camera.data.type == "PERSP"
 
 
 def test_a_linked_scene_is_refused_since_its_strip_could_not_be_saved(tempera: ModuleType, tmp_path: Path) -> None:
@@ -178,17 +181,18 @@ def test_a_strip_without_pictures_is_told_before_anything_is_made(
     assert not session(tempera.__name__).jobs
 
 
-def test_a_source_strip_deleted_or_moved_during_its_job_changes_nothing(
+def test_a_source_strip_moved_during_its_job_is_found_and_deleted_it_changes_nothing(
     tempera: ModuleType, footage: tuple[bpy.types.Scene, Any]
 ) -> None:
     scene, strip = footage
     job = tempera.stylize(strip, method="deflicker")
     drive(job, lambda: job.state == "capturing" and job.progress > 0)
     strip.frame_start += 50
-    drive(job, lambda: bool(job.frames))
+    drive(job, lambda: job.strip is not None)
+    assert handles(job.strip)[0] == 51
     strips_of(scene.sequence_editor).remove(strip)
     assert job.wait() and job.state == "done"
-    assert handles(job.strip) == (1, 7)
+    assert handles(job.strip) == (51, 57)
     with refused("The strip source is gone. Bring it back"):
         bpy.ops.tempera.rerun(folder=str(job.folder))
 

@@ -76,6 +76,26 @@ def test_selected_strips_become_strips_in_one_run(extension: str, tmp_path: Path
     assert np.array_equal(rendered(scene, 8, tmp_path), picture(1008))
 
 
+def test_of_several_strips_those_before_one_that_cannot_be_taken_are_done(extension: str, tmp_path: Path) -> None:
+    scene = small_scene()
+    first = image_strip(scene, tmp_path / "a", range(1, 4), channel=1, name="a")
+    second = image_strip(scene, tmp_path / "b", range(11, 14), channel=1, name="b")
+    first.select = second.select = True
+    for frame in (1, 11):
+        bpy.ops.tempera.add_key(filepath=str(write_png(tmp_path / f"{frame}.png", picture(frame))), frame=frame)
+    shutil.rmtree(tmp_path / "b")
+    with refused("b has lost"):
+        bpy.ops.tempera.stylize_strips()
+    assert [(job.files.source["strip"], job.state) for job in session(extension).jobs] == [("a", "done")]
+
+
+def test_a_job_that_cannot_be_begun_leaves_no_folder(extension: str, module: Any, tmp_path: Path) -> None:
+    run = module("backend.bridge.settings").from_keywords("exemplar")
+    with pytest.raises(Exception, match="is missing or cannot be read"):
+        module("operators.stylize").make_files(tmp_path / "jobs" / "job", run, {}, {1: tmp_path / "gone.png"})
+    assert list((tmp_path / "jobs").iterdir()) == []
+
+
 def test_run_again_takes_the_new_key_without_rendering(shot: bpy.types.Scene, extension: str, tmp_path: Path) -> None:
     bpy.ops.tempera.stylize_render()
     job = last_job(extension)

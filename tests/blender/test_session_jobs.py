@@ -160,6 +160,7 @@ def test_jobs_wait_for_each_other_and_share_one_worker(extension: str, tmp_path:
     drive(jobs[0], some_frames(jobs[0]))
     pid = worker_pid(extension)
     assert [job.state for job in jobs] == ["running", "ready", "ready"]
+    assert jobs[0].elapsed > 0.0 and [job.elapsed for job in jobs[1:]] == [0.0, 0.0]  # waiting takes no time
     jobs[1].cancel()
     assert jobs[2].wait()
     assert [job.state for job in jobs] == ["done", "cancelled", "done"]

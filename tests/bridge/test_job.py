@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from backend.bridge.errors import UserError
-from backend.bridge.job import FORMAT, Job, State, read_json, write_file, write_json
+from backend.bridge.files import read_json, write_file, write_json
+from backend.bridge.job import FORMAT, Job, State
 from backend.bridge.settings import from_keywords
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,7 +126,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(tmp_path: Path) -> 
     target = tmp_path / "frame.png"
     target.write_bytes(b"old")
     script = (
-        "import signal, resource, sys; from pathlib import Path; from backend.bridge.job import write_file\n"
+        "import signal, resource, sys; from pathlib import Path; from backend.bridge.files import write_file\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "write_file(Path(sys.argv[1]), b'x' * 5000)"
@@ -134,6 +135,58 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(tmp_path: Path) -> 
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert "The disk is full" in run.stderr and "finished frames are kept" in run.stderr
     assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]
+
+
+LIMITED = (
+    "import signal, resource, sys; from pathlib import Path; from backend.bridge.job import Job\n"
+    "from backend.bridge.settings import from_keywords\n"
+    "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    "limit, folder, *keys = sys.argv[1:]\n"
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))\n"
+)
+
+
+def on_a_full_disk(code: str, limit: int, *paths: Path) -> str:
+    """Run ``code`` where files may have ``limit`` bytes, and return what it raises."""
+    command = [sys.executable, "-c", LIMITED + code, str(limit), *map(str, paths)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stderr
+
+
+def test_a_job_that_cannot_be_made_whole_leaves_nothing(tmp_path: Path) -> None:
+    said = on_a_full_disk("Job.create(Path(folder), 'job', from_keywords('exemplar'))", 100, tmp_path / "job")
+    assert "The disk is full" in said and list(tmp_path.iterdir()) == []
+
+
+def test_a_change_for_which_there_is_no_room_changes_nothing(tmp_path: Path) -> None:
+    job = Job.create(tmp_path / "job", "job", from_keywords("exemplar"))
+    small, large = tmp_path / "small.png", tmp_path / "large.png"
+    small.write_bytes(b"new")
+    large.write_bytes(b"x" * 9000)
+    for frame in (1, 2, 3):
+        write_file(job.key_path(frame), b"old")
+    before = {path: path.read_bytes() for path in job.folder.rglob("*.*")}
+    change = "Job.open(Path(folder)).change(from_keywords('exemplar', seed=5), {1: Path(keys[0]), 2: Path(keys[1])})"
+    assert "The disk is full" in on_a_full_disk(change, 8000, job.folder, small, large)
+    assert {path: path.read_bytes() for path in job.folder.rglob("*.*")} == before
+
+
+def test_a_frame_made_anew_takes_its_old_openexr_away_where_none_is_wanted(tmp_path: Path) -> None:
+    for exr in (False, True):
+        job = Job.create(tmp_path / str(exr), "job", from_keywords("exemplar", exr=exr))
+        job.exr_path(1).parent.mkdir()
+        for frame in (1, 2):
+            job.exr_path(frame).touch()
+        job.finish(1, b"picture")
+        assert (job.exr_path(1).exists(), job.exr_path(2).exists()) == (exr, True)
+
+
+def test_a_folder_that_cannot_be_locked_is_not_held(tmp_path: Path) -> None:
+    job = Job.create(tmp_path / "job", "job", from_keywords("exemplar"))
+    (job.folder / "lock").mkdir()
+    assert not job.held
+    (job.folder / "lock").rmdir()
+    with job.locked():
+        assert job.held
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:

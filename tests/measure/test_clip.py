@@ -12,7 +12,8 @@ import transformers
 from PIL import Image
 
 from backend.bridge.errors import UserError
-from backend.bridge.job import Job, write_file
+from backend.bridge.files import write_file
+from backend.bridge.job import Job
 from backend.bridge.settings import from_keywords
 from backend.measure.clip import SOURCE, Clip, clip_report
 from backend.measure.report import find_clip, measure, table

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from backend.bridge.errors import UserError
-from backend.bridge.job import Job, write_file
+from backend.bridge.files import write_file
+from backend.bridge.job import Job
 from backend.measure.report import measure, table
 from backend.shot.pictures import encode_png, read_picture
 from tests.footage import make_job, picture

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from backend.bridge.errors import UserError
-from backend.bridge.job import write_file
+from backend.bridge.files import write_file
 from backend.bridge.settings import from_keywords
 from backend.bridge.settings.deflicker import BlendSettings
 from backend.methods import FrameDone, Step

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from backend.bridge.job import Job, write_file
+from backend.bridge.files import write_file
+from backend.bridge.job import Job
 from backend.bridge.settings import from_keywords
 from backend.diffusion.model import load_model, open_model
 from backend.diffusion.protocol import Model

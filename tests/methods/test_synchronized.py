@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from backend.bridge.errors import UserError
-from backend.bridge.job import Job, write_json
+from backend.bridge.files import write_json
+from backend.bridge.job import Job
 from backend.bridge.settings import from_keywords
 from backend.diffusion.model import open_model
 from backend.diffusion.protocol import Model
