@@ -85,12 +85,16 @@ def _run(chosen: argparse.Namespace) -> int:
 
 
 def _deflicker(chosen: argparse.Namespace) -> int:
-    from .bridge.deflickering import deflicker_job
+    from .bridge.deflickering import deflicker_job, shared
     from .bridge.job import Job
     from .bridge.settings import from_keywords
 
     if not (chosen.folder / "job.json").exists():  # else it is gone on with
         deflicker_job(Job.open(chosen.job), chosen.folder, from_keywords("deflicker"))
+    shot = chosen.folder / "shot"
+    if not (shot / "shot.json").is_file():
+        for _ in shared(Job.open(chosen.job).shot_folder, shot):
+            pass
     chosen.job = chosen.folder
     return _run(chosen)
 

@@ -16,16 +16,18 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import bpy
 
 from ..backend.bridge.errors import UserError
+from .capture_copy import ASKED, KEPT, kept_request, lay, listed, save_copy
 from .render_tools import cameras_at, simulation_starts
 from .versions import Strip, handles, strips
 
@@ -37,7 +39,6 @@ START = (
 
 
 FOLLOWED = ("PERSP", "ORTHO")  # kinds of cameras whose motion is known
-KEPT, ASKED = "scene.blend", "request.json"  # in the shot's folder until the shot is whole
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,19 @@ class Progress:
 class Capture:
     """A capture of a file that is copied already: at the first poll a child Blender begins with it.
 
-    Plain Python: it outlives undo and the loading of another file. Beside the copy in ``scratch`` the physics ``cache``
-    of the original is laid meanwhile, copied where it is ``unbaked``.
+    Plain Python: it outlives undo and the loading of another file. ``lay_ready`` is done before in a thread; the event
+    that it is given tells it to stop.
     """
 
-    def __init__(self, folder: Path, scratch: Path, command: Sequence[str], cache: Path, unbaked: bool) -> None:
+    def __init__(
+        self, folder: Path, scratch: Path, command: Sequence[str], lay_ready: Callable[[threading.Event], None]
+    ) -> None:
         self.folder = folder
         self._scratch, self._command = scratch, command
         self._log, self._log_start = folder.parent / "log.txt", 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._lender, self._buried = ThreadPoolExecutor(1), threading.Event()
-        self._lent = self._lender.submit(lend_cache, cache, scratch, unbaked, self._buried)
+        self._thread, self._buried = ThreadPoolExecutor(1), threading.Event()
+        self._ready = self._thread.submit(lay_ready, self._buried)
         self._progress = Progress()
         self._error = ""
 
@@ -75,7 +78,7 @@ class Capture:
                 reason = self._read_report()
                 if code is not None:
                     self._end(code, reason)
-            elif self._lent.done():
+            elif self._ready.done():
                 self._launch()
         if self._error:
             raise UserError(self._error)
@@ -85,7 +88,7 @@ class Capture:
         """Start the child."""
         scratch = str(self._scratch)
         try:
-            self._lent.result()
+            self._ready.result()
             with self._log.open("ab") as log:
                 self._log_start = log.tell()
                 self._process = subprocess.Popen(
@@ -154,7 +157,7 @@ class Capture:
 
     def _bury(self) -> None:
         self._buried.set()
-        self._lender.shutdown()  # no longer than one file takes
+        self._thread.shutdown()  # no longer than one piece of a file takes
         if self._process is not None and self._process.stdin:
             self._process.stdin.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -254,12 +257,6 @@ def media_of(strip: Strip) -> Iterator[str]:
         yield from media_of(each)
 
 
-def listed(paths: Sequence[str], most: int = 3) -> str:
-    """Return the first few file names and how many more there are."""
-    names = ", ".join(Path(path).name for path in paths[:most])
-    return f"{names} and {len(paths) - most} more" if len(paths) > most else names
-
-
 def start(folder: Path, request: dict[str, Any]) -> Capture:
     """Save a copy of the session and start a child Blender on it, which does ``request`` (see render_passes.run)."""
     shot = folder.absolute()
@@ -267,14 +264,16 @@ def start(folder: Path, request: dict[str, Any]) -> Capture:
     try:
         scratch = Path(tempfile.mkdtemp(prefix="tempera-", dir=bpy.app.tempdir))
         try:
-            asked = keep_copy(shot, scratch, request)
+            kept = kept_request(shot, request)
+            asked = kept or save_copy(shot, scratch, request)
             blend = scratch / asked["name"]
+            unbaked = any(simulation_starts(scene) for scene in bpy.data.scenes)
+            lay_ready = partial(lay, shot, scratch, dict(asked), kept is not None, unbaked)
             asked |= {"shot": str(shot), "scratch": str(scratch), "report": str(scratch / "report.json")}
             asked |= {"blend": str(blend)}
             (scratch / "request.json").write_text(json.dumps(asked), encoding="utf-8")
             command = child_command(blend, scratch / "request.json", asked["trusted"])
-            unbaked = any(simulation_starts(scene) for scene in bpy.data.scenes)
-            return Capture(shot, scratch, command, Path(asked["cache"]), unbaked)
+            return Capture(shot, scratch, command, lay_ready)
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
             raise
@@ -285,38 +284,6 @@ def start(folder: Path, request: dict[str, Any]) -> Capture:
 def unprepared(error: OSError) -> str:
     """Return the sentence on what kept a capture from beginning."""
     return f"The capture cannot be prepared ({error.strerror or error}). Make room on the disk, then try again."
-
-
-def keep_copy(shot: Path, scratch: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """Put the file to render into ``scratch`` and return what is asked of it.
-
-    An interrupted capture goes on with the copy that it was begun with, so that no shot is of two versions of a scene;
-    a capture of anything else begins anew with a copy of this session. The copy is kept until the shot is whole.
-    """
-    kept, note = shot / KEPT, shot / ASKED
-    if kept.is_file() and note.is_file():
-        asked = json.loads(note.read_text(encoding="utf-8"))
-        if all(asked.get(name) == value for name, value in request.items()):
-            shutil.copyfile(kept, scratch / asked["name"])
-            return asked
-    for stale in (*(shot / "beauty").iterdir(), *(shot / "data").iterdir()):
-        if stale.is_file():
-            stale.unlink()
-    copy = save_copy(scratch)
-    cache = Path(bpy.data.filepath or copy).absolute().with_name(f"blendcache_{copy.stem}")
-    asked = {
-        **request,
-        "name": copy.name,
-        "cache": str(cache),
-        "trusted": not bpy.app.autoexec_fail,
-        "notes": unsaved_images(),
-    }
-    part = kept.with_suffix(".part")
-    shutil.copyfile(copy, part)
-    part.replace(kept)
-    part.write_text(json.dumps(asked), encoding="utf-8")
-    part.replace(note)  # last: with it the copy counts
-    return asked
 
 
 def child_command(blend: Path, request: Path, trusted: bool) -> list[str]:
@@ -341,53 +308,3 @@ def prepare(shot: Path) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"{shot.parent} cannot be written ({reason}). Choose another folder for the job.") from error
-
-
-def save_copy(scratch: Path) -> Path:
-    """Save the session into ``scratch`` under its own name, so that its caches of physics are found beside it."""
-    original = Path(bpy.data.filepath or "untitled.blend")
-    copy = scratch / original.name
-    try:
-        with without_picture():
-            bpy.ops.wm.save_as_mainfile(filepath=str(copy), copy=True, compress=False)
-    except RuntimeError as error:
-        raise UserError(f"A copy of the file cannot be saved in {scratch}. Make room on that disk.") from error
-    return copy
-
-
-@contextmanager
-def without_picture() -> Iterator[None]:
-    """Save files without the picture that file browsers show: rendering it takes far longer than all the rest."""
-    preferences = bpy.context.preferences
-    kept, dirty = preferences.filepaths.file_preview_type, preferences.is_dirty
-    preferences.filepaths.file_preview_type = "NONE"
-    try:
-        yield
-    finally:
-        preferences.filepaths.file_preview_type, preferences.is_dirty = kept, dirty
-
-
-def lend_cache(cache: Path, scratch: Path, unbaked: bool, stopped: threading.Event) -> None:
-    """Let the copy in ``scratch`` find the original's physics caches, until ``stopped``.
-
-    Blender would write into ``unbaked`` ones: they are copied.
-    """
-    if not cache.is_dir():
-        return
-    lent = scratch / cache.name
-    if not unbaked:
-        with suppress(OSError):  # Windows without developer mode makes no links
-            lent.symlink_to(cache, target_is_directory=True)
-            return
-    lent.mkdir()
-    for file in cache.iterdir():  # Blender lays them all side by side
-        if stopped.is_set():
-            return
-        with suppress(FileNotFoundError):  # the artist works on, and playing the scene makes caches anew
-            shutil.copyfile(file, lent / file.name)
-
-
-def unsaved_images() -> list[str]:
-    """Return a note on images that were painted on and not saved: the copy has them as they were."""
-    names = [image.name for image in bpy.data.images if image.is_dirty and image.source != "VIEWER"]
-    return [f"{listed(names)}: what was painted and not saved is not in the shot."] if names else []

@@ -29,6 +29,7 @@ def deflicker(strip: Strip, run: Settings) -> Job:
     scene = strip.id_data
     check(scene, (), run, {})
     origin = {**made.source, "id": uuid.uuid4().hex, "blend": bpy.data.filepath, "scene": scene.name}
+    origin["shot"] = str(made.shot_folder.absolute())
     folder = new_folder(strip.name, scene.tempera.folder)
     return launch(deflicker_job(made, folder.absolute(), run, origin), scene)
 

@@ -21,6 +21,7 @@ from ..backend.bridge.job import State
 from . import answers, timeline
 from .capture import Capture, capture_scene, capture_strip
 from .clock import Clock
+from .shared_shot import SharedShot
 from .versions import Strip, all_strips
 
 ACTIVE = ("capturing", "ready", "running")
@@ -78,7 +79,7 @@ class Job:
             interrupted = "Interrupted. Resume to go on; finished frames are kept."
             self._rest = State("cancelled", elsewhere if files.held else interrupted)
         self._trouble = self._rest.message if self.state == "failed" else ""  # why the last request came to nothing
-        self._capture: Capture | None = None
+        self._capture: Capture | SharedShot | None = None
         self._hold = contextlib.ExitStack()  # while it is captured, against other Blenders, as the worker does later
         self._captured = self._made = self._answered = 0.0
         self._clock = Clock()
@@ -336,8 +337,10 @@ class Job:
             self.take_stock()
             self.enter("ready")
 
-    def _begin_capture(self) -> Capture:
+    def _begin_capture(self) -> Capture | SharedShot:
         scene, source = self.scene, self.files.source
+        if source.get("shot"):
+            return SharedShot(Path(source["shot"]), self.files.shot_folder)
         if scene is None:
             raise UserError(f"{self._scene_name} is not in this file. Open the file of {self.name}, then resume.")
         if not source.get("strip"):

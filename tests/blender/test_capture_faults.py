@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,21 @@ def test_a_folder_that_fails_on_the_way_is_named(
         with refused(r"The shot cannot be written \(.*000002.png.part\)\. Make room there"):
             running.wait()
     assert (tmp_path / "shot" / "beauty" / "000001.png").is_file()
+    assert not list(Path(bpy.app.tempdir).glob("tempera-*"))
+
+
+def test_the_window_does_not_wait_for_copies(capture: ModuleType, tmp_path: Path) -> None:
+    scene = new_scene((1, 1))
+    part = tmp_path / "shot" / "scene.part"
+    part.parent.mkdir()
+    os.mkfifo(part)  # a disk that takes nothing as long as nobody reads
+    late = threading.Timer(20.0, part.read_bytes)
+    late.start()
+    running = capture.capture_scene(scene, part.parent)
+    assert late.is_alive() and not running.poll().done and running._process is None
+    late.cancel()
+    assert part.read_bytes()[:7] == b"BLENDER"
+    running.cancel()
     assert not list(Path(bpy.app.tempdir).glob("tempera-*"))
 
 

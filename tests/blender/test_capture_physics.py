@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -66,7 +67,7 @@ def test_a_bake_on_disk_is_found_and_left_alone(capture: ModuleType, tmp_path: P
 
 
 def test_a_cache_is_copied_as_far_as_it_is_there_until_it_is_no_longer_wanted(
-    capture: ModuleType, tmp_path: Path
+    module: Callable[[str], ModuleType], tmp_path: Path
 ) -> None:
     cache, stopped = tmp_path / "blendcache_cloth", threading.Event()
     cache.mkdir()
@@ -75,6 +76,6 @@ def test_a_cache_is_copied_as_far_as_it_is_there_until_it_is_no_longer_wanted(
     for name, expected in (("copied", ["1.bphys"]), ("unwanted", [])):
         scratch = tmp_path / name
         scratch.mkdir()
-        capture.lend_cache(cache, scratch, True, stopped)
+        module("operators.capture_copy").lend_cache(cache, scratch, True, stopped)
         assert [path.name for path in (scratch / cache.name).iterdir()] == expected
         stopped.set()
