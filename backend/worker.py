@@ -90,7 +90,9 @@ def preview(request: messages.Preview, emit: Emit, cancelled: Callable[[], bool]
 
     def paint(job: Job) -> State:
         frames = [int(frame) for frame in job.source["preview"]]
-        shot = Shot.open(Path(request.shot)).only({*frames, *job.key_frames()})
+        shot = Shot.open(Path(request.shot))
+        if not job.source.get("whole"):
+            shot = shot.only({*frames, *job.key_frames()})
         pictures = {frame: shot.beauty(frame) for frame in frames}
         write_file(job.source_picture, encode_png(np.hstack(list(pictures.values()))))
 

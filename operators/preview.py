@@ -19,6 +19,8 @@ from .preview_job import Preview, fit_views, image_editors
 from .stylize import StartsJobs, check, frames_of, make_files, origin_of
 from .versions import Strip, handles, selected_strips, sequencer_scene
 
+AFFORDABLE = 400  # network evaluations for which a preview looks at the whole shot, so that it is the run's own picture
+
 
 def preview(
     source: bpy.types.Scene | Strip, run: Settings, keys: Mapping[int, Path], frames: Sequence[int]
@@ -31,17 +33,20 @@ def preview(
     wanted = sorted({*frames, *keys})
     check(scene, wanted, run, keys)
     origin = origin_of(source) | {"frames": wanted, "preview": list(frames)}
-    shot = captured_shot(origin, wanted)
+    job = captured_job(origin, wanted)
+    if job and run.chosen.joins:
+        origin["whole"] = run.evaluations(len(job.shot_frames)) <= AFFORDABLE
+    shot = job.files.shot_folder if job else None
     folder = Path(tempfile.mkdtemp(prefix="tempera-preview-", dir=bpy.app.tempdir)) / "preview"
     return session.current().show_preview(make_files(folder, run, origin, keys), scene, shot)
 
 
-def captured_shot(origin: Mapping[str, object], frames: Sequence[int]) -> Path | None:
-    """Return the shot of the newest job of the same scene or strip that has all of ``frames``, None without one."""
+def captured_job(origin: Mapping[str, object], frames: Sequence[int]) -> Job | None:
+    """Return the newest job of the same scene or strip whose captured shot has all of ``frames``, None without one."""
     for job in reversed(session.current().jobs):
         same = all(job.files.source.get(name) == origin[name] for name in ("blend", "scene", "strip"))
         if same and set(frames) <= set(job.shot_frames):
-            return job.files.shot_folder
+            return job
     return None
 
 
@@ -52,7 +57,8 @@ class TEMPERA_OT_preview(StartsJobs, bpy.types.Operator):
     bl_label = "Preview"
     bl_description = (
         "Paint the frame at the playhead, with the settings as they are, and show it in an Image Editor while it "
-        "forms. A frame that a job has captured already is not rendered again"
+        "forms. A frame that a job has captured already is not rendered again, and is painted as in the run where that "
+        "does not take long"
     )
 
     three: BoolProperty(

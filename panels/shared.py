@@ -182,8 +182,10 @@ def draw_preview(layout: bpy.types.UILayout) -> None:
         draw_text(layout, preview.message, "ERROR")
     else:
         layout.label(text=rpt_("Previewed in {time}").format(time=duration(preview.elapsed)), translate=False)
-    if preview.files.settings.chosen.joins:
-        draw_text(layout, rpt_("In the run these frames agree with all others too, so details may differ."), "INFO")
+    if preview.files.source.get("whole"):
+        draw_text(layout, rpt_("Painted as in the run: with the same seed it gives the same picture."), "INFO")
+    elif preview.files.settings.chosen.joins:
+        draw_text(layout, rpt_("Painted alone. In the run all frames agree: same look, other strokes."), "INFO")
     row = layout.row(align=True)
     for look, label, _ in COMPARE:
         row.operator("tempera.compare", text=label, depress=window.compare == look).look = look

@@ -62,7 +62,8 @@ class Preview:
     """Request: paint the frames that this job's source lists as "preview" from the captured shot in ``shot``.
 
     The job holds settings and key frames. It gets ``source.png``, ``preview.png``, which changes while the frames form
-    (each event :class:`Picture`), and the finished frames: those of a run where the method joins no frames.
+    (each event :class:`Picture`), and the finished frames: those of a run where the method joins no frames, or where
+    the source says "whole", and the others of the shot are looked at too.
     """
 
     job: str

@@ -64,6 +64,26 @@ def test_a_captured_shot_is_looked_at_without_rendering_and_gives_the_runs_own_f
     assert read_png(preview.files.preview_picture).shape[:2] == (height, 3 * width)
 
 
+@pytest.mark.parametrize("method", ["rerender", "synchronized", "tokenflow", "diffsynth"])
+def test_where_frames_are_made_to_agree_a_captured_shot_gives_the_runs_own_picture(
+    extension: str, module: Any, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captured_shot(extension)  # leaves an empty file open
+    scene = build_scene()
+    job = new_job(extension, tmp_path / "job", scene, blend="", strip="")
+    run = module("backend.bridge.settings").from_keywords(method, prompt="an oil painting of boxes", steps=4, seed=3)
+    assert module("operators.stylize").restyle(job, run, {}).wait()
+    look = module("operators.preview")
+    preview = look.preview(scene, run, {}, [6])
+    assert preview.wait() and preview.files.source["whole"]
+    (path,) = preview.frames
+    assert path.read_bytes() == job.files.frame_path(6).read_bytes()
+    monkeypatch.setattr(look, "AFFORDABLE", 0)  # as of a shot that is too long
+    preview = look.preview(scene, run, {}, [6])
+    assert preview.wait() and not preview.files.source["whole"]
+    assert [path.name for path in preview.frames] == ["000006.png"]
+
+
 def test_a_strip_is_looked_at_where_the_playhead_is(extension: str, module: Any, tmp_path: Path) -> None:
     scene = small_scene()
     strip = image_strip(scene, tmp_path / "source", range(5, 12), channel=1)
