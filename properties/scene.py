@@ -5,6 +5,7 @@ from typing import Any
 
 import bpy
 import bpy.utils.previews
+import imbuf
 from bpy.props import CollectionProperty, EnumProperty, IntProperty, PointerProperty, StringProperty
 
 from ..backend.bridge import settings
@@ -41,13 +42,18 @@ _pictures: Any = None
 
 
 def load_styles() -> None:
-    """Load the pictures of the styles."""
+    """Load the pictures of the styles.
+
+    One is read at once: Blender's image library sets itself up at the first picture of all, which takes longer than a
+    tick may.
+    """
     global _pictures  # noqa: PLW0603 - icons live as long as Tempera is switched on
     _pictures = bpy.utils.previews.new()
     _style_items[:] = [("OWN", "Own Words", "The prompt is in your own words", "GREASEPENCIL", 0)]
     for number, style in enumerate(STYLES, 1):
         picture = _pictures.load(style.identifier, str(THUMBNAILS / f"{style.identifier}.png"), "IMAGE")
         _style_items.append((style.identifier, style.label, style.form.format("..."), picture.icon_id, number))
+    imbuf.load(str(THUMBNAILS / f"{STYLES[0].identifier}.png")).free()
 
 
 def drop_styles() -> None:

@@ -35,8 +35,6 @@ def run_timed(source: Path) -> list[float]:
         shutil.copytree(given.shot_folder, files.shot_folder, dirs_exist_ok=True)
         for frame in given.key_frames():
             files.add_key(frame, given.key_path(frame))
-        some = next((files.shot_folder / "beauty").iterdir())
-        bpy.data.images.load(str(some)).update()  # the first picture sets up colours, which a window has done long ago
         job = here.add(files, bpy.context.scene).resume()
         ticks = []
         while job.active or job.stale:
