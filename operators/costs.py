@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import bpy
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.files import read_json, write_json
 from ..backend.bridge.settings import Settings
+from .over_time import keyframed
 from .render_tools import frame_size
 
 
@@ -37,15 +39,14 @@ class Costs:
         All grows as the method expects its network evaluations to, or the frames where it has none; time grows with
         the pixels too.
         """
-        wanted = scene.tempera
-        report = self._known.get(_kind(wanted.settings()))
+        report = self._known.get(_kind(scene.tempera.settings()))
         if report is None:
             return None
         width, height = frame_size(scene)
         pixels = width * height / (report["size"][0] * report["size"][1])
-        share = (wanted.evaluations(frames) or frames) / (report["expected"] or report["made"])
-        evaluations = round(report["evaluations"] * share)
-        return Cost(report["seconds"] * share * pixels, report["memory"] / 2**30, evaluations)
+        share = (evaluations(scene, frames) or frames) / (report["expected"] or report["made"])
+        asked = round(report["evaluations"] * share)
+        return Cost(report["seconds"] * share * pixels, report["memory"] / 2**30, asked)
 
     def learn(self, run: Settings, report: dict[str, Any]) -> None:
         """Take the ``report`` of a run that ended; one that made nothing teaches nothing."""
@@ -65,6 +66,12 @@ class Costs:
             with contextlib.suppress(UserError):
                 self._reports = read_json(self._path)
         return self._reports
+
+
+def evaluations(scene: bpy.types.Scene, frames: int) -> int:
+    """Return about how many network evaluations ``frames`` take as the panel is set and keyframed."""
+    run = scene.tempera.settings()
+    return dataclasses.replace(run, over_time=keyframed(scene, run)).evaluations(frames)
 
 
 def _kind(run: Settings) -> str:

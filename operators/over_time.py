@@ -11,6 +11,7 @@ import bpy
 from ..backend.bridge import settings
 from ..backend.bridge.settings import Settings
 from ..properties.declared import plain
+from .render_tools import curves
 from .versions import Strip, handles, strips
 
 PROMPT = "prompt"  # a marker "prompt: a fox by night", a text strip whose name begins so
@@ -51,6 +52,20 @@ def animated(scene: bpy.types.Scene, run: Settings, frames: Sequence[int]) -> di
             now = plain({name: homes[name] for name in names})
             found[frame] = {name: value for name, value in now.items() if value != getattr(run.chosen, name)}
     return {frame: values for frame, values in found.items() if values}
+
+
+def keyframed(scene: bpy.types.Scene, run: Settings, most: int = 64) -> dict[int, dict[str, object]]:
+    """Return the numbers that keyframes give at some of the scene's frames, ``most`` at most: at once, as panels ask.
+
+    Other than in :func:`animated`, drivers and NLA strips do not count.
+    """
+    action = scene.animation_data.action if scene.animation_data else None
+    specs, homes = settings.specs(type(run.chosen)), scene.tempera.homes
+    paths = {homes[name].path_from_id(name): name for name, (_, _, spec) in specs.items() if spec.over_time}
+    known = {paths[each.data_path]: each for each in (curves(action) if action else ()) if each.data_path in paths}
+    frames = range(scene.frame_start, scene.frame_end + 1)
+    some = frames[:: -(-len(frames) // most)] if known else ()
+    return {frame: {name: curve.evaluate(frame) for name, curve in known.items()} for frame in some}
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ..backend.bridge import settings
-from ..operators import session
+from ..operators import costs, session
 from ..operators.session import Job
 from ..properties.problems import Problem
 from ..properties.window import COMPARE
@@ -196,7 +196,7 @@ def draw_preview(layout: bpy.types.UILayout) -> None:
 def cost_lines(scene: bpy.types.Scene, frames: int) -> list[str]:
     """Return what a run of ``frames`` takes: frames and network evaluations, then time and memory where known."""
     cost = session.current().costs.of(scene, frames)
-    evaluations = cost.evaluations if cost else scene.tempera.evaluations(frames)
+    evaluations = cost.evaluations if cost else costs.evaluations(scene, frames)
     lines = [rpt_("{frames:,} frames").format(frames=frames)]
     if evaluations:
         lines = [

@@ -115,10 +115,6 @@ class TEMPERA_PG_scene(HasProblems, bpy.types.PropertyGroup):
         """Where each setting of the chosen method is kept: what methods share is kept once for all of them."""
         return {name: getattr(self, settings.layer_name(home)) for name, home in settings.homes(self.group).items()}
 
-    def evaluations(self, frames: int) -> int:
-        """Return about how many network evaluations ``frames`` take as the panel is set."""
-        return self.settings().evaluations(frames)
-
     def take(self, run: Settings) -> None:
         """Show the settings ``run`` in the panel."""
         for name in settings.specs(Settings):

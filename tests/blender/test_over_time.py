@@ -45,6 +45,18 @@ def baked(run: Any, name: str, frame: int) -> float:
     return getattr(run.at(frame).framewise, name)
 
 
+def test_keyframes_count_in_what_a_run_will_cost(scene: bpy.types.Scene, module: Callable[[str], ModuleType]) -> None:
+    scene.frame_start, scene.frame_end = 1, 1000
+    costs, scene.tempera.diffusion.guidance = module("operators.costs"), 1.0
+    alone = costs.evaluations(scene, 1000)
+    assert alone == scene.tempera.settings().evaluations(1000) > 0
+    animate(scene, "guidance", f1=1.0, f500=5.0, f1000=1.0)
+    assert scene.tempera.diffusion.guidance == 1.0
+    assert costs.evaluations(scene, 1000) == 2 * alone
+    scene.tempera.method = "exemplar"
+    assert costs.evaluations(scene, 1000) == 0
+
+
 def test_animated_numbers_are_baked_frame_by_frame(
     scene: bpy.types.Scene, as_set: Callable[..., Any], tools: ModuleType
 ) -> None:

@@ -96,3 +96,13 @@ def test_evaluations_are_those_of_the_steps_that_run() -> None:
     assert from_keywords("exemplar").chosen.evaluations(24) == 0
     assert from_keywords("framewise", steps=20, strength=0.6, guidance=7.5).chosen.evaluations(10) == 240
     assert from_keywords("framewise", steps=4, strength=1.0, guidance=1.0).chosen.evaluations(10) == 40
+
+
+def test_what_changes_over_time_counts_as_at_the_frame_that_asks_for_most() -> None:
+    def evaluations(**over_time: float) -> int:
+        run = from_keywords("tokenflow", steps=10, strength=0.2, guidance=1.0, over_time={3: over_time})
+        return run.evaluations(10)
+
+    alone = evaluations()
+    assert (evaluations(guidance=3.0), evaluations(guidance=0.5)) == (2 * alone, alone)
+    assert (evaluations(strength=0.6), evaluations(strength=0.1)) == (3 * alone, alone)

@@ -73,10 +73,17 @@ class Settings(Group):
     def evaluations(self, frames: int) -> int:
         """Return about how many evaluations a shot of so many frames takes: objects with words of their own take more.
 
-        One more for each, and another where it has a negative prompt of its own and there is guidance.
+        One more for each, and another where it has a negative prompt of its own and there is guidance. What changes
+        over time counts as at the frame that asks for most: there is guidance for all frames or none.
         """
-        alone = self.chosen.evaluations(frames)
-        guided = getattr(self.chosen, "guidance", 1.0) > 1.0
+        most = {
+            name: max(getattr(self.chosen, name), *(values.get(name, 0.0) for values in self.over_time.values()))
+            for name in ("guidance", "strength")
+            if self.over_time and hasattr(self.chosen, name)
+        }
+        chosen = dataclasses.replace(self.chosen, **most)  # type: ignore[type-var]
+        alone = chosen.evaluations(frames)
+        guided = getattr(chosen, "guidance", 1.0) > 1.0
         spoken = [each for each in self.objects if each.spoken]
         more = len(spoken) + guided * sum(bool(each.negative_prompt) for each in spoken)
         return alone + alone * more // (1 + guided)
