@@ -2,7 +2,22 @@
 
 import bpy
 
-from . import camera, deflicker, demo, jobs, keys, measure, models, objects, preview, retouch, session, setup, stylize
+from . import (
+    camera,
+    deflicker,
+    demo,
+    jobs,
+    keys,
+    leftovers,
+    measure,
+    models,
+    objects,
+    preview,
+    retouch,
+    session,
+    setup,
+    stylize,
+)
 
 classes = (
     *stylize.classes,
@@ -16,6 +31,7 @@ classes = (
     *retouch.classes,
     *setup.classes,
     *models.classes,
+    *leftovers.classes,
     *demo.classes,
 )
 
@@ -26,10 +42,12 @@ def register() -> None:
         bpy.utils.register_class(cls)
     session.register()
     setup.register()
+    leftovers.register()
 
 
 def unregister() -> None:
     """End all jobs, the worker and what is being fetched, then take the operators away."""
+    leftovers.unregister()
     models.unregister()
     setup.unregister()
     session.unregister()

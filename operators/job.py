@@ -275,6 +275,13 @@ class Job:
         if scene is not None:
             self._blend, self._scene_name = bpy.data.filepath, scene.name
 
+    def note_saved(self) -> None:
+        """Remember where the file was saved, and let a job of one that had never been belong to it."""
+        self.note_file()
+        if self.scene is not None and self._blend and not self.files.source.get("blend"):
+            with contextlib.suppress(UserError):
+                self.files.belong_to(self._blend)
+
     def scene_after_load(self) -> bpy.types.Scene | None:
         """Return the job's scene in the file that was just opened, None when it is another file."""
         at_home = self._blend and self._blend == bpy.data.filepath

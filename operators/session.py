@@ -365,7 +365,7 @@ def _is_of_this_file(files: JobFolder) -> bool:
 @persistent
 def _after_save(_path: str) -> None:
     for job in _session.jobs:
-        job.note_file()
+        job.note_saved()
 
 
 @persistent

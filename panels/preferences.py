@@ -5,7 +5,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 
 from ..backend.bridge.errands import Progress
 from ..backend.bridge.models.catalogue import CATALOGUE, KINDS
-from ..operators import models, setup
+from ..operators import leftovers, models, setup
 from ..preferences import PREFERENCES, TEMPERA_preferences, worker_problem
 from .text import draw_text
 
@@ -23,6 +23,10 @@ def draw_places(layout: bpy.types.UILayout, chosen: TEMPERA_preferences) -> None
     if problem := worker_problem(chosen.worker_python):
         draw_text(layout, rpt_(problem), "ERROR")
     layout.prop(chosen, "jobs_folder")
+    if found := leftovers.current().found:
+        told = rpt_("{count} jobs of files that were never saved take {size}.")
+        draw_text(layout, told.format(count=len(found), size=size_of(sum(found.values()))), "INFO")
+        layout.operator("tempera.remove_leftovers", icon="TRASH")
 
 
 def draw_backend(layout: bpy.types.UILayout, chosen: TEMPERA_preferences) -> None:

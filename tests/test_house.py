@@ -20,9 +20,9 @@ BLENDER_SIDE = ("__init__", "preferences", "properties", "operators", "panels")
 FLOORS = {
     "__init__": {"preferences", "properties", "operators", "panels", "backend.bridge"},
     "panels": {
-        "preferences", "properties", "operators.costs", "operators.preview_job", "operators.retouch",
-        "operators.session", "operators.setup", "operators.models", "operators.versions", "operators.words",
-        "backend.bridge",
+        "preferences", "properties", "operators.costs", "operators.leftovers", "operators.models",
+        "operators.preview_job", "operators.retouch", "operators.session", "operators.setup", "operators.versions",
+        "operators.words", "backend.bridge",
     },
     "operators": {"preferences", "properties", "backend.bridge"},
     "properties": {"preferences", "backend.bridge"},

@@ -117,6 +117,11 @@ class Job:
         }
         write_json(self.folder / "job.json", plain)
 
+    def belong_to(self, blend: str) -> None:
+        """Note that the file which the job is of was saved as ``blend``; UserError when that cannot be written."""
+        self.source = {**self.source, "blend": blend}
+        self._write_spec()
+
     def change(self, run: Settings, keys: Mapping[int, Path]) -> None:
         """Take other settings and key frames for the next run; each frame stays until it is made again.
 

@@ -1,0 +1,61 @@
+"""Jobs of files that were never saved are told with their size, and removed together when that is asked for."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import bpy
+import pytest
+from sequencer_kit import captured_job
+from session_kit import session
+
+
+@pytest.fixture
+def place(module: Any) -> Path:
+    return module("preferences").user_folder() / "jobs"
+
+
+def rested(job: Any, days: float = 2.0) -> Path:
+    then = time.time() - days * 86400
+    os.utime(job.folder / "state.json", (then, then))
+    return job.folder
+
+
+def test_only_jobs_that_nothing_leads_to_are_told_and_removed(extension: str, module: Any, place: Path) -> None:
+    bridge, here = module("backend.bridge.job"), module("operators.leftovers").current()
+    session(extension).jobs.clear()
+
+    def job(name: str, **source: str) -> Any:
+        return captured_job(bridge, place / name, range(1, 3), [1], **source)
+
+    kept = {rested(job("saved", blend="/there/shot.blend")), rested(job("young"), days=0.5)}
+    known, held = job("known"), job("held")
+    session(extension).add(known, None)
+    left, own = rested(job("left")), rested(job("own"))
+    (own / "notes.txt").write_text("the artist's")
+    kept |= {rested(known), rested(held)}
+    with held.locked():
+        here.refresh()
+        before = set(here.found)
+        assert {left, own} <= before and not before & kept
+        assert here.found[left] == sum(path.stat().st_size for path in left.rglob("*") if path.is_file())
+        assert bpy.ops.tempera.remove_leftovers() == {"FINISHED"}
+    assert not left.exists() and [path.name for path in own.iterdir()] == ["notes.txt"]
+    assert all((folder / "frames" / "000001.png").is_file() for folder in kept)
+    assert here.found == {} and not bpy.ops.tempera.remove_leftovers.poll()
+    session(extension).jobs.clear()
+
+
+def test_a_job_belongs_to_its_file_once_that_is_saved(extension: str, module: Any, place: Path, tmp_path: Path) -> None:
+    scene, bridge = bpy.context.scene, module("backend.bridge.job")
+    files = captured_job(bridge, place / "first", range(1, 3), [1], blend="", scene=scene.name)
+    job = session(extension).add(files, scene)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    assert bridge.Job.open(job.folder).source["blend"] == str(tmp_path / "shot.blend")
+    session(extension).jobs.clear()
+    rested(files)
+    module("operators.leftovers").current().refresh()
+    assert job.folder not in module("operators.leftovers").current().found
