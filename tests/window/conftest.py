@@ -19,6 +19,21 @@ session = importlib.import_module("{NAME}.operators.session").current()
 """
 
 
+TOLD: list[str] = []  # what tests measured, told at the end
+
+
+@pytest.fixture
+def report() -> list[str]:
+    """Takes lines for the terminal, which stand below all tests."""
+    return TOLD
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell what was measured."""
+    for line in TOLD:
+        terminalreporter.write_line(line)
+
+
 def command(*words: str) -> None:
     """Run one of Blender's commands."""
     environment = os.environ | {"BLENDER_USER_RESOURCES": str(PLACE / "settings")}

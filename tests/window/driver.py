@@ -9,7 +9,7 @@ from pathlib import Path
 import bpy
 
 FOLDER = Path(os.environ["TEMPERA_WINDOW"])
-NAMES = {"bpy": bpy}  # what commands know: beside it the window and its scene, as they are when one runs
+NAMES = {"bpy": bpy}  # what commands know: beside it the windows, the first and its scene, as they are when one runs
 bpy.context.preferences.view.show_splash = False
 
 
@@ -18,7 +18,8 @@ def tick() -> float:
         words = io.StringIO()
         command = path.read_text(encoding="utf-8")
         path.unlink()
-        NAMES["window"] = bpy.context.window_manager.windows[0]
+        NAMES["window_manager"] = bpy.context.window_manager
+        NAMES["window"] = NAMES["window_manager"].windows[0]
         NAMES["scene"] = NAMES["window"].scene
         try:
             with contextlib.redirect_stdout(words):

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 SIZE = (1600, 1400)
+LEFT, MIDDLE = 1, 2  # buttons of the mouse
 PATIENCE = 300.0
 HERE = Path(__file__).resolve().parent
 PLACE = HERE.parents[1] / "build" / "window"  # of the profile, the logs and the pictures
@@ -92,7 +93,7 @@ class Blender:
     def settle(self) -> None:
         """Wait until what was done is drawn."""
         for _ in range(3):
-            self.run("[area.tag_redraw() for area in window.screen.areas]")
+            self.run("[area.tag_redraw() for each in window_manager.windows for area in each.screen.areas]")
             time.sleep(0.2)
 
     def move(self, x: int, y: int) -> None:
@@ -103,7 +104,7 @@ class Blender:
         """Click with the left button."""
         self.move(x, y)
         time.sleep(0.3)
-        self._xdotool("click", "1")
+        self._xdotool("click", str(LEFT))
         self.settle()
 
     def drop(self, file: Path, x: int, y: int) -> None:
@@ -117,15 +118,15 @@ class Blender:
         self._xdotool("click", "--repeat", str(abs(clicks)), "5" if clicks > 0 else "4")
         self.settle()
 
-    def drag(self, start: tuple[int, int], end: tuple[int, int]) -> None:
-        """Draw a stroke with the left button held down."""
+    def drag(self, start: tuple[int, int], end: tuple[int, int], button: int = LEFT) -> None:
+        """Move the mouse from one place to another with a button held down."""
         self.move(*start)
         time.sleep(0.3)
-        self._xdotool("mousedown", "1")
+        self._xdotool("mousedown", str(button))
         for step in range(1, 11):
             self.move(*(round(a + (b - a) * step / 10) for a, b in zip(start, end, strict=True)))
             time.sleep(0.05)
-        self._xdotool("mouseup", "1")
+        self._xdotool("mouseup", str(button))
         self.settle()
 
     def press(self, keys: str) -> None:
@@ -134,27 +135,47 @@ class Blender:
         self._xdotool("key", keys)
         self.settle()
 
-    def press_button(self, operator: str, area: str, region: str = "WINDOW") -> None:
-        """Click the button of an operator, such as "tempera.preview", wherever in an editor it is."""
-        self.click(*self.find(operator, area, region))
+    def type(self, words: str) -> None:
+        """Type words into the field that is being edited."""
+        self._xdotool("type", "--delay", "60", words)
+        self.settle()
 
-    def find(self, operator: str, area: str, region: str = "WINDOW") -> tuple[int, int]:
-        """Return where the button of an operator is: hover over the region until Blender names it."""
+    def choose(self, menu: tuple[int, int], entry: str) -> None:
+        """Open the menu whose title is at a place, and choose an entry: the space bar searches in it."""
+        self.click(*menu)
+        self.press("space")
+        self.type(entry)
+        self.press("Return")
+
+    def press_button(self, name: str, area: str, region: str = "WINDOW") -> None:
+        """Click the button of an operator or a property, wherever in an editor it is; see :meth:`find`."""
+        self.click(*self.find(name, area, region))
+
+    def find(self, name: str, area: str, region: str = "WINDOW") -> tuple[int, int]:
+        """Return where a button is: hover over the region until Blender names it.
+
+        ``name`` is how Python names what it does or sets, or a part of that, such as "tempera.preview".
+        """
         place = {"area": area, "region": region}
-        left, top, right, bottom = map(int, self.run(BOUNDS.format(**place)).split())
+        left, top, right, bottom = self.bounds(area, region)
         if region == "HEADER":
             points = [(x, (top + bottom) // 2) for x in range(right - 12, left, -16)]
         else:
             columns = [left + (right - left) * share // 12 for share in (6, 3, 9, 11)]
+            columns.append(left + 44)  # what stands behind a row's arrow
             points = [(x, y) for x in columns for y in range(top + 6, bottom, 11)]
         for x, y in points:
-            if self._hovers(operator, place, x, y):
+            if self._hovers(name, place, x, y):
                 for above in (0, 4, 8, 12):  # Blender may have named what was under the mouse a moment ago
                     self.move(x, y - above)
                     time.sleep(0.3)
-                    if self._hovers(operator, place, x, y - above):
+                    if self._hovers(name, place, x, y - above):
                         return x, y - above
-        raise AssertionError(f"{area} shows no button of {operator}; see {self.picture('lost')}")
+        raise AssertionError(f"{area} shows no button of {name}; see {self.picture('lost')}")
+
+    def bounds(self, area: str, region: str) -> tuple[int, ...]:
+        """Return where on the screen a region of an editor is: its left, upper, right and lower edge."""
+        return tuple(map(int, self.run(BOUNDS.format(area=area, region=region)).split()))
 
     def place_of(self, frame: float, channel: float) -> tuple[int, int]:
         """Return where on the screen a frame of a channel is in the sequencer."""
@@ -165,19 +186,32 @@ print(region.x + x, window.height - region.y - y)
         return tuple(map(int, self.run(AREA.format(area="SEQUENCE_EDITOR", region="WINDOW") + print_place).split()))
 
     def open_tab(self, category: str, area: str) -> None:
-        """Open a tab of an editor's sidebar: click down the tabs until it is the open one."""
+        """Open a tab of an editor's sidebar."""
         place = {"area": area, "region": "UI"}
-        _, top, right, bottom = map(int, self.run(BOUNDS.format(**place)).split())
-        for y in range(top + 20, bottom, 20):
-            self.click(right - 8, y)
-            if self.run(AREA.format(**place) + "print(region.active_panel_category)") == category:
-                return
-        raise AssertionError(f"{area} has no tab {category}")
+        _, top, right, bottom = self.bounds(**place)
+        is_open = AREA.format(**place) + f"print(region.active_panel_category == '{category}')"
+        self._click_down(right - 8, (top, bottom), is_open)
 
-    def _hovers(self, operator: str, place: dict[str, str], x: int, y: int) -> bool:
-        """Move the mouse; return whether it is over the button of an operator."""
+    def open_preferences(self, section: str) -> None:
+        """Open the preferences by their keys, and a section such as "ADDONS" by a click."""
+        self.press("ctrl+comma")
+        self.until("any(area.type == 'PREFERENCES' for each in window_manager.windows for area in each.screen.areas)")
+        self.settle()
+        left, top, _, bottom = self.bounds("PREFERENCES", "WINDOW")
+        self._click_down(left - 60, (top, bottom), f"print(bpy.context.preferences.active_section == '{section}')")
+
+    def _click_down(self, x: int, rows: tuple[int, int], enough: str) -> None:
+        """Click down a column from the first of ``rows`` to the last until a command prints "True"."""
+        for y in range(rows[0] + 20, rows[1], 20):
+            self.click(x, y)
+            if self.run(enough) == "True":
+                return
+        raise AssertionError(f"not found by clicking down; see {self.picture('lost')}")
+
+    def _hovers(self, name: str, place: dict[str, str], x: int, y: int) -> bool:
+        """Move the mouse; return whether it is over the button of that name."""
         self.move(x, y)
-        return operator in self.run(NAME_BUTTON.format(**place))
+        return name in self.run(NAME_BUTTON.format(**place))
 
     def picture(self, name: str, part: tuple[int, int, int, int] = (0, 0, *SIZE)) -> Path:
         """Take a picture of ``part`` of the screen: its left and upper edge from the corner, width and height."""
@@ -209,16 +243,20 @@ def hold():
 bpy.app.timers.register(hold)
 """
 AREA = """
-area = next(area for area in window.screen.areas if area.type == "{area}")
+places = [(each, area) for each in window_manager.windows for area in each.screen.areas]
+window, area = next(place for place in places if place[1].type == "{area}")
 region = next(region for region in area.regions if region.type == "{region}")
 """
-BOUNDS = AREA + """
-print(region.x, window.height - region.y - region.height, region.x + region.width, window.height - region.y)
+BOUNDS = AREA + f"""
+left, bottom = window.x + region.x, {SIZE[1]} - window.y - region.y
+print(left, bottom - region.height, left + region.width, bottom)
 """
 NAME_BUTTON = AREA + """
-bpy.context.window_manager.clipboard = ""
+window_manager.clipboard = ""
 with bpy.context.temp_override(window=window, area=area, region=region):
     if bpy.ops.ui.copy_python_command_button.poll():
         bpy.ops.ui.copy_python_command_button()
-print(bpy.context.window_manager.clipboard)
+    elif bpy.ops.ui.copy_data_path_button.poll():
+        bpy.ops.ui.copy_data_path_button(full_path=True)
+print(window_manager.clipboard)
 """

@@ -23,6 +23,7 @@ scene.frame_start, scene.frame_end = 1, 3
 for panel in list(bpy.types.Panel.__subclasses__()):
     if getattr(panel, "bl_context", "") == "render" and "TEMPERA" not in panel.__name__ and panel.is_registered:
         bpy.utils.unregister_class(panel)
+bpy.context.preferences.view.show_tooltips = False
 bpy.ops.wm.save_as_mainfile(filepath=r"{blend}")
 """
 LAYOUT = """
@@ -45,6 +46,16 @@ bpy.context.preferences.active_section = "ADDONS"
 bpy.context.window_manager.addon_search = "Tempera"
 """,
 }
+LINK = """
+own = scene
+own.tempera.method = "deflicker"
+bpy.ops.wm.save_as_mainfile(filepath=r"{library}", copy=True)
+own.tempera.method = "exemplar"
+with bpy.data.libraries.load(r"{library}", link=True) as (there, here):
+    here.scenes = there.scenes
+(linked,) = here.scenes
+window.scene = linked
+"""
 JOBS = """
 ours = importlib.import_module("{name}")
 made = [ours.stylize(scene, method="deflicker") for _ in range(5)]
@@ -107,6 +118,14 @@ def test_what_stands_in_the_way_is_mended_by_its_button(window: Blender) -> None
     window.until("scene.camera is not None")
     window.run("chosen.worker_python = ''")
     assert window.ask("[problem.section for problem in scene.tempera.render_problems()]") == "['style']"
+
+
+def test_a_linked_scene(window: Blender) -> None:
+    window.run(LINK.format(library=PLACE / "library.blend"))
+    window.settle()
+    assert window.ask("[problem.section for problem in scene.tempera.render_problems()]") == "['run']"
+    photograph(window, "30-linked", pages=2)
+    window.run("window.scene = own; bpy.data.scenes.remove(linked)")
 
 
 @pytest.mark.parametrize(

@@ -36,19 +36,6 @@ for area in list(window.screen.areas):
             bpy.ops.screen.area_close()
 next(area for area in window.screen.areas if area.type == "PROPERTIES").spaces[0].context = "RENDER"
 """
-TICKS = """
-import time
-ticks = []
-kind = type(session)
-plain = kind.tick
-def timed(self):
-    began = time.perf_counter()
-    try:
-        return plain(self)
-    finally:
-        ticks.append(1000 * (time.perf_counter() - began))
-kind.tick = timed
-"""
 SEQUENCER = """
 area = next(area for area in window.screen.areas if area.type == "IMAGE_EDITOR")
 area.type = "SEQUENCE_EDITOR"
@@ -72,7 +59,24 @@ for area in window.screen.areas:
     if area.type == "PROPERTIES":
         area.spaces[0].context = "RENDER"
 """
+LOADS = """
+loads = []
+@bpy.app.handlers.persistent
+def note_load(path):
+    loads.append(path)
+bpy.app.handlers.load_post.append(note_load)
+"""
+CHANGE = """
+scene.frame_end += 1
+with bpy.context.temp_override(window=window):
+    bpy.ops.ed.undo_push(message="a longer scene")
+"""
+CLOSE_PREFERENCES = """
+with bpy.context.temp_override(window=window_manager.windows[-1]):
+    bpy.ops.wm.window_close()
+"""
 FRAMES = 6
+FILE_MENU = (40, 12)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +85,6 @@ def window(start: Callable[[str], Blender]) -> Blender:
     blender = start("session")
     blender.run(SCENE.format(blend=PLACE / "shot.blend", frames=FRAMES))
     blender.run(LAYOUT)
-    blender.run(TICKS)
     blender.settle()
     return blender
 
@@ -161,13 +164,24 @@ def test_paint_on_one_frame_is_carried_to_the_others(window: Blender) -> None:
     window.picture("10-carried")
 
 
-def test_a_file_is_loaded_again_during_a_run(window: Blender) -> None:
-    window.run("bpy.ops.wm.save_mainfile()")
+@pytest.mark.parametrize("way", ["revert", "recent"])
+def test_a_file_is_loaded_again_during_a_run(window: Blender, way: str) -> None:
+    window.press("ctrl+s")
+    window.run(LOADS)
     window.hold("job.state == 'running'")
     window.press_button("tempera.restyle", "PROPERTIES")
     window.until("held is not None")
-    window.run("bpy.ops.wm.revert_mainfile()")
+    window.run(CHANGE)
+    if way == "revert":
+        window.choose(FILE_MENU, "revert")
+    else:
+        window.press("ctrl+shift+o")  # the recent files, of which the first is this one
+        window.press("Return")
+    window.picture(f"11-{way}")
+    window.press("Return" if way == "revert" else "d")  # Revert; Don't Save
+    window.until("loads")
     window.go_on()
+    assert window.ask("scene.frame_end") == str(FRAMES)
     window.until(f"not {JOBS}[-1].active")
     assert state(window) == "done"
     window.until(f"{JOBS}[-1].strip is not None and len({JOBS}[-1].strip.elements) == {FRAMES}")
@@ -175,18 +189,26 @@ def test_a_file_is_loaded_again_during_a_run(window: Blender) -> None:
 
 def test_tempera_is_switched_off_during_a_run_and_on_again(window: Blender) -> None:
     window.settle()
+    window.open_preferences("ADDONS")
+    window.press_button("addon_search", "PREFERENCES")
+    window.type("Tempera")
+    window.press("Return")
+    window.hold("job.state == 'running'")
     window.run("bpy.ops.tempera.rerun()")
-    window.until(f"{JOBS}[-1].active")
+    window.until("held is not None")
     folder = Path(window.ask(f"{JOBS}[-1].folder"))
-    (PLACE / "ticks.json").write_text(window.ask("ticks"))
-    window.run(f"bpy.ops.preferences.addon_disable(module='{NAME}')")
+    window.press_button("preferences.addon_disable", "PREFERENCES")
     assert json.loads((folder / "state.json").read_text())["state"] == "cancelled"
     assert window.ask("hasattr(scene, 'tempera')") == "False"
-    window.picture("11-off")
-    window.run(f"bpy.ops.preferences.addon_enable(module='{NAME}')")
+    window.picture("12-off")
+    window.press_button("preferences.addon_enable", "PREFERENCES")
     window.run(f"session = importlib.import_module('{NAME}.operators.session').current()")
-    window.settle()
     window.picture("12-on-again")
+    window.run(CLOSE_PREFERENCES)
+    window.settle()
+    window.press_button("tempera.resume", "PROPERTIES")
+    window.until(f"{JOBS} and not {JOBS}[-1].active")
+    assert state(window) == "done"
 
 
 def test_the_sequencer_has_the_same_sections(window: Blender) -> None:
