@@ -82,6 +82,10 @@ def draw_declared(layout: bpy.types.UILayout, scene: bpy.types.Scene, section: s
             row = column.row()
             row.use_property_split = False
             row.prop(home, name)
+            if spec.over_time:
+                row.prop_decorator(home, name)
+            elif column.use_property_decorate:
+                row.label(text="", icon="BLANK1")
 
 
 def shown(scene: bpy.types.Scene, section: str) -> dict[str, bpy.types.PropertyGroup]:

@@ -119,6 +119,10 @@ class Layout:
     def label(self, *, text: str, icon: str = "NONE", translate: bool = True) -> None:
         self._text(text, LABEL, icon, translate)
 
+    def prop_decorator(self, owner: Any, name: str) -> None:
+        assert name in owner.bl_rna.properties
+        self._text("", 0.0, "DOT", False)
+
     def progress(self, *, text: str, factor: float, translate: bool = True) -> None:
         assert 0.0 <= factor <= 1.0
         self._text(text, LABEL, "NONE", translate)
