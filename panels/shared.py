@@ -73,7 +73,7 @@ def draw_declared(layout: bpy.types.UILayout, scene: bpy.types.Scene, section: s
             row = column.row()
             row.use_property_decorate = False  # words need all the width there is
             row.prop(home, name, text="", placeholder=spec.label)
-        elif fits(spec.label, [label for _, label, _ in spec.choices]):
+        elif fits("", [spec.label]) if kind is bool else fits(spec.label, [label for _, label, _ in spec.choices]):
             column.prop(home, name)
         elif kind is str:
             column.label(text=spec.label)
