@@ -279,6 +279,7 @@ def test_uv_brings_its_own_python_and_is_fetched_by_its_checksum(
     """A stand-in for uv that hands on to venv and pip shows what uv is told, and that it is told enough."""
     program = (
         f"#!{sys.executable}\nimport subprocess, sys, pathlib\n"
+        "if sys.argv[1] == '--version': sys.exit(print('uv 9.0.0'))\n"
         f"pathlib.Path({str(plan.folder)!r}, 'uv.log').open('a').write(' '.join(sys.argv[1:]) + '\\n')\n"
         "if '--managed-python' in sys.argv: sys.exit('no Python can be fetched')\n"
         "venv = [sys.executable, '-m', 'venv', '--without-pip', sys.argv[4]]\n"

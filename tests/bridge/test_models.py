@@ -18,7 +18,7 @@ from backend.bridge.models.header import classify, read_shapes
 from backend.bridge.models.hub import download
 from backend.bridge.models.library import count_numbers, find_models, look, memory_problem
 from backend.bridge.settings.diffusion import CONTROLS
-from tests.bridge.wheels import Index
+from tests.bridge.wheels import Index, Portal
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LORA = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight"
@@ -229,6 +229,28 @@ def test_what_of_the_catalogue_is_here_is_told_by_its_label() -> None:
     assert not tile.is_called(f"{shared}/control_v11p_sd15_canny_fp16.safetensors")
     assert union.is_called("xinsir/controlnet-union-sdxl-1.0")
     assert not union.is_called("xinsir/controlnet-depth-sdxl-1.0")
+
+
+def test_what_two_programs_fetch_at_once_is_fetched_by_one(hub: Hub, cache: Path) -> None:
+    def another(_done: int, _total: int, note: str) -> None:
+        if note.startswith("unet/diffusion") and not told:
+            with pytest.raises(UserError) as error:
+                download(ENTRY, cache, lambda *_: None)
+            told.append(str(error.value))
+
+    told: list[str] = []
+    assert look(download(ENTRY, cache, another)).problem == ""
+    assert "fetched by another program just now" in told[0]
+    assert not list(cache.rglob("*.lock")) and not list(cache.rglob("*.part"))
+
+
+def test_a_page_in_place_of_the_hub_is_told(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    portal = Portal(tmp_path)
+    portal.closed = "/"
+    monkeypatch.setenv("HF_ENDPOINT", portal.address)
+    with pytest.raises(UserError, match="wants you to sign in"):
+        download(ENTRY, cache, lambda *_: None)
+    portal.close()
 
 
 def test_content_that_is_not_what_the_hub_lists_is_refused(hub: Hub, cache: Path) -> None:

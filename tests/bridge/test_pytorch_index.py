@@ -100,6 +100,14 @@ def test_another_file_of_the_same_name_is_never_taken(open_plan: Plan, pytorch: 
     told(open_plan)
 
 
+def test_a_record_that_is_damaged_does_not_pass_for_an_empty_one(open_plan: Plan) -> None:
+    open_plan.folder.mkdir()
+    (open_plan.folder / "checksums.json").write_bytes(b'{"grain')
+    assert "checksums.json is damaged" in refused(open_plan)
+    phases.remove(open_plan.folder)
+    told(open_plan)
+
+
 def test_a_big_file_is_gone_on_with(open_plan: Plan, pytorch: Index) -> None:
     name = f"grain-1.0+cu1-{TAGS}.whl"
     part = open_plan.folder / "wheels" / (name + ".part")

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 HERE = "{}.{}".format(*sys.version_info[:2])
+PAGE = b"<!DOCTYPE html><html><body>Welcome. <a href='/login'>Sign in</a></body></html>"
 PROOF = ("-c", "import grain, canvas; assert canvas.SIZE == grain.SIZE == 3")
 
 
@@ -151,3 +152,19 @@ class Index:
         self.slow.set()
         self._server.shutdown()
         self._server.server_close()
+
+
+class Portal(Index):
+    """An index behind a network that wants its user to sign in: what matches ``closed`` is answered with its page."""
+
+    closed = ""
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        if not self.closed or self.closed not in request.path:
+            super().answer(request)
+            return
+        request.send_response(200)
+        request.send_header("Content-Type", "text/html; charset=utf-8")
+        request.send_header("Content-Length", str(len(PAGE)))
+        request.end_headers()
+        request.wfile.write(PAGE)

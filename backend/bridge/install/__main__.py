@@ -84,7 +84,8 @@ def _attempt(command: str, plan: Plan, machine: Machine) -> int:
 def _do(command: str, plan: Plan, machine: Machine, tell: phases.Tell) -> str:
     """Do ``command`` and return what to say of it."""
     if command == "remove":
-        left = phases.remove(plan.folder)
+        with phases.alone(plan.folder):
+            left = phases.remove(plan.folder)
         return f"The backend is removed. {plan.folder} keeps: {', '.join(left)}." if left else "The backend is removed."
     if command == "verify":
         known = marker(plan.environment).get("accelerator", plan.accelerator)
@@ -92,7 +93,8 @@ def _do(command: str, plan: Plan, machine: Machine, tell: phases.Tell) -> str:
         return "The backend works."
     if command == "wheelhouse":
         return _fill_wheelhouse(plan, machine, tell)
-    (phases.repair if command == "repair" else phases.install)(plan, machine, tell)
+    with phases.alone(plan.folder):
+        (phases.repair if command == "repair" else phases.install)(plan, machine, tell)
     return "The backend is installed and works."
 
 

@@ -6,6 +6,7 @@ import base64
 import errno
 import hashlib
 import http.client
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -15,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from .. import VERSION
 from ..errors import UserError
+from ..exclusive import exclusive
 
 CHUNK = 1 << 20  # bytes
 ATTEMPTS = 3  # in a row that bring nothing; a connection that breaks off is taken up again
@@ -30,21 +32,29 @@ def fetch(url: str, target: Path, sha256: str, tell: Tell) -> None:
 
     What arrived is kept in ``target.part``, and the next call goes on behind it. ``sha256`` is the checksum that the
     file must have; ``tell`` is called with the bytes that are here, also with those of an earlier call. UserError:
-    the network, the disk, or a file that is not what was asked for.
+    the network, the disk, another program that fetches it just now, or a file that is not what was asked for.
     """
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _complete(url, part, tell)
-        if checksum(part) != sha256:
-            part.unlink()
-            raise UserError(
-                f"{target.name} is not the file that Tempera knows: its checksum differs, so it was not used. Try "
-                "again; if it stays so, something between here and the server changes files (a proxy, an antivirus)."
-            )
-        move(part, target)
+        with exclusive(target.with_name(target.name + ".lock")) as free:
+            if not free:
+                raise UserError(f"{target.name} is fetched by another program just now. Wait for it, then try again.")
+            _complete(url, part, tell)
+            _refuse_other(part, target.name, sha256)
+            move(part, target)
     except OSError as error:
         raise UserError(disk_sentence(error, target)) from error
+
+
+def _refuse_other(part: Path, name: str, sha256: str) -> None:
+    """Remove the file at ``part`` and raise UserError where its checksum is not ``sha256``."""
+    if checksum(part) != sha256:
+        part.unlink()
+        raise UserError(
+            f"{name} is not the file that Tempera knows: its checksum differs, so it was not used. Try again; if it "
+            "stays so, something between here and the server changes files (a proxy, an antivirus)."
+        )
 
 
 def fetch_small(url: str, accept: str = "*/*") -> bytes:
@@ -123,6 +133,8 @@ def _continue(url: str, part: Path, tell: Tell) -> None:
     have = _length(part)
     request = _request(url, Range=f"bytes={have}-") if have else _request(url)
     with urllib.request.urlopen(request, timeout=SILENCE_SECONDS) as answer:  # noqa: S310
+        if answer.headers.get_content_type() == "text/html":  # what has arrived is not to be written over with it
+            raise UserError(page_sentence(url))
         resumed = answer.status == 206
         due = int(answer.headers.get("Content-Length", -1))
         came = 0
@@ -152,8 +164,21 @@ def _length(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
+def page_sentence(url: str) -> str:
+    """Return what a page where a file or a listing was due means for the artist, and what to do."""
+    return (
+        f"{urlsplit(url).hostname} answers with a page of another kind than was asked for. Where the network wants you "
+        "to sign in (a hotel, a proxy), do so in a browser, then try again: what has arrived is kept."
+    )
+
+
 def _network_sentence(url: str, error: object) -> str:
     why = getattr(error, "reason", None) or error
+    if isinstance(why, ssl.SSLCertVerificationError):
+        return (
+            f"The certificate of {urlsplit(url).hostname} is not trusted here ({why.verify_message}). Check the clock "
+            "of this machine; behind a company's proxy, name its certificates in SSL_CERT_FILE. Then try again."
+        )
     return (
         f"{urlsplit(url).hostname} cannot be reached, or broke off ({why}). Check the network, a proxy or a firewall, "
         "then try again: what has arrived is kept."

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 from ..errors import UserError
-from .fetch import fetch_small
+from .fetch import fetch_small, page_sentence
 from .lock import Wheel
 
 _ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
@@ -41,7 +41,10 @@ def listing(index: str, project: str) -> list[Link]:
             raise UserError(f"{_host(index)} answers with no listing ({error}). Try again later.") from error
     reader = _Anchors()
     reader.feed(text)
-    return [_link(urljoin(page, address)) for address in reader.addresses]
+    links = [_link(urljoin(page, address)) for address in reader.addresses]
+    if not any(link.file.endswith((".whl", ".tar.gz", ".zip")) for link in links):
+        raise UserError(page_sentence(page))
+    return links
 
 
 def find_wheel(wheel: Wheel, indexes: Iterable[str]) -> str:

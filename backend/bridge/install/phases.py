@@ -6,12 +6,13 @@ and a whole environment is left as it is.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from .. import VERSION
 from ..environment import MARKER, environment_in, marker, python_in
 from ..errands import ROOT, Progress
 from ..errors import UserError
+from ..exclusive import exclusive
 from .fetch import checksum, disk_sentence, move
 from .lock import LOCKS, Lock, Wheel, pinned_uv, read_lock
 from .machine import Machine, accelerator_problem, folder_problem, machine_problem
@@ -27,9 +29,10 @@ from .pytorch import KNOWN, open_wheels, remember
 from .tool import Tool, find_tool, obtain, resolved, run
 
 LOG = "install.log"
+LOCK = "install.lock"  # held while something is changed in the folder
 BEGUN = "begun-for"  # in an environment that may be gone on with: the accelerator that it is made for
 PHASES = ("check", "tool", "environment", "download", "install", "verify")
-PARTS = ("environment", "wheels", "tools", "cache", "python", KNOWN, LOG)  # all that an install makes in its folder
+PARTS = ("environment", "wheels", "tools", "cache", "python", KNOWN, LOG)  # all that an install leaves in its folder
 UNPACKED = 2.2  # bytes on the disk for each byte of a wheel, itself not counted
 
 Tell = Callable[[Progress], None]
@@ -68,6 +71,31 @@ class Plan:
         return self.folder / LOG
 
 
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` while something is changed in it; UserError where another process does so just now."""
+    lock = folder / LOCK
+    _touch(lock)
+    with exclusive(lock) as free:
+        if not free:
+            raise UserError(
+                f"Another Blender installs or removes the backend in {folder}. Wait for it, or choose another folder, "
+                "then try again."
+            )
+        yield
+
+
+def _touch(file: Path) -> None:
+    """Make ``file`` and the folder that it is in where they are missing; UserError where that cannot be."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    except OSError as error:
+        raise UserError(
+            f"{file.parent} cannot be written ({error.strerror or error}). Choose another folder, then try again."
+        ) from error
+
+
 def install(plan: Plan, machine: Machine, tell: Tell) -> None:
     """Make the environment of ``plan``, or go on with it; UserError with one sentence where it cannot be.
 
@@ -98,15 +126,14 @@ def check(plan: Plan, machine: Machine, tell: Tell) -> Lock:
     problem = problem or accelerator_problem(machine, plan.accelerator)
     if problem:
         raise UserError(problem)
-    lock = read_lock(machine.platform, plan.accelerator, plan.locks)
-    try:
-        plan.folder.mkdir(parents=True, exist_ok=True)
-        plan.log.touch()
-        free = shutil.disk_usage(plan.folder).free
-    except OSError as error:
+    if plan.environment.is_symlink():
         raise UserError(
-            f"{plan.folder} cannot be written ({error.strerror or error}). Choose another folder, then try again."
-        ) from error
+            f"{plan.environment} is a link, and Python makes no environment behind one. Press Remove, and choose the "
+            "folder that it leads to as Backend Folder, then try again."
+        )
+    lock = read_lock(machine.platform, plan.accelerator, plan.locks)
+    _touch(plan.log)
+    free = shutil.disk_usage(plan.folder).free
     need = int((1 + UNPACKED) * lock.size(lock.pythons[0])) - _bytes_in(plan.folder)
     if free < need:
         raise UserError(
@@ -130,7 +157,7 @@ def make_environment(plan: Plan, tool: Tool, lock: Lock, tell: Tell) -> str:
             "its own, could not be had. Connect to the network and try again, or put uv's wheel into the wheelhouse."
         )
     begun, trouble = plan.environment / BEGUN, ""
-    kept = begun.is_file() and begun.read_text(encoding="utf-8") == plan.accelerator
+    kept = begun.is_file() and begun.read_text(encoding="utf-8", errors="replace") == plan.accelerator
     python = python_version(plan.environment) if kept else ""
     while python not in lock.pythons and commands:
         trouble = run(commands.pop(0), plan.log, tool.variables())
@@ -275,7 +302,10 @@ def repair(plan: Plan, machine: Machine, tell: Tell) -> None:
 
 
 def remove(folder: Path, parts: tuple[str, ...] = PARTS) -> list[str]:
-    """Remove what an install made in ``folder``, the marker first, and return the names of what else is in there.
+    """Remove what an install made in ``folder``, its notes first, and return the names of what else is in there.
+
+    An environment that is left in part is then neither taken for whole nor gone on with. Where a part is a link, the
+    artist's to another disk, what it leads to stays.
 
     UserError where something is held by another program; removing can then be tried again.
     """
@@ -283,7 +313,9 @@ def remove(folder: Path, parts: tuple[str, ...] = PARTS) -> list[str]:
         path = folder / part
         try:
             if path.is_dir():
-                (path / MARKER).unlink(missing_ok=True)
+                for note in (MARKER, BEGUN):
+                    (path / note).unlink(missing_ok=True)
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
@@ -292,7 +324,7 @@ def remove(folder: Path, parts: tuple[str, ...] = PARTS) -> list[str]:
                 f"{error.filename or path} cannot be removed ({error.strerror or error}). Close what uses it (a "
                 "running job, a virus scanner), then try again."
             ) from error
-    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return sorted(path.name for path in folder.iterdir() if path.name != LOCK) if folder.is_dir() else []
 
 
 def _bytes_in(folder: Path) -> int:

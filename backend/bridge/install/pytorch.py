@@ -44,7 +44,7 @@ def open_wheels(
 
 def remember(record: Path, wheels: Sequence[Wheel], index: str) -> None:
     """Keep the checksums of ``wheels`` in the file ``record``; UserError where one was another before."""
-    known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    known = _record(record)
     for wheel in wheels:
         if known.get(wheel.file, wheel.sha256) != wheel.sha256:
             raise UserError(
@@ -54,6 +54,17 @@ def remember(record: Path, wheels: Sequence[Wheel], index: str) -> None:
     part = record.with_name(record.name + ".part")
     part.write_text(json.dumps(known | {wheel.file: wheel.sha256 for wheel in wheels}, indent=1), encoding="utf-8")
     move(part, record)
+
+
+def _record(record: Path) -> dict[str, str]:
+    """Return the checksums in the file ``record``; UserError where it is damaged, for it must not pass for empty."""
+    try:
+        return dict(json.loads(record.read_text(encoding="utf-8"))) if record.is_file() else {}
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"{record} is damaged, so it cannot be told whether PyTorch's files are those of before. Press Remove, "
+            "which forgets it, and install again."
+        ) from error
 
 
 def _offered(index: str, name: str, version: str, platform: str, python: str) -> Wheel:

@@ -109,7 +109,8 @@ def find_tool(folder: Path, pinned: Wheel | None, wheelhouse: Path | None, onlin
             if not wheel.is_file() and online:
                 obtain(pinned, wheel, tell)
             if wheel.is_file() and checksum(wheel) == pinned.sha256:
-                uv = _unpacked(wheel, folder / "tools")
+                unpacked = _unpacked(wheel, folder / "tools")
+                uv = unpacked if _recent(str(unpacked)) else None  # a disk may forbid that programs are run
         except UserError:
             uv = None  # pip will do
     return Tool(folder, uv)
@@ -136,13 +137,20 @@ def package_indexes() -> tuple[str, ...]:
     pip = [] if find_spec("pip") else [str(_bundled_pip())]
     code = f"import sys; sys.path[:0] = {pip!r}{_INDEXES}"
     try:
-        said = subprocess.run(
-            [sys.executable, "-c", code], env=clean_environment(os.environ), capture_output=True, text=True, check=True,
-            timeout=60,
-        ).stdout  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=clean_environment(os.environ), capture_output=True, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+        said = " ".join(" ".join(done.stderr.splitlines()[-4:]).split())  # pip names the file, then the line
+        trouble = "" if done.returncode == 0 else said or f"exit code {done.returncode}"
     except (OSError, subprocess.SubprocessError) as error:
-        raise UserError(f"pip does not say which package index it uses ({error}). Choose a wheelhouse.") from error
-    return tuple(address for address in said.split() if address.startswith("http"))
+        trouble = type(error).__name__
+    if trouble:
+        raise UserError(
+            f"pip does not say which package index it uses ({trouble[:300]}). Mend its settings, or choose a "
+            "wheelhouse, then try again."
+        )
+    return tuple(address for address in done.stdout.split() if address.startswith("http"))
 
 
 def _recent(uv: str) -> bool:
@@ -191,10 +199,13 @@ def run(command: Sequence[str], log: Path, variables: Mapping[str, str], folder:
     """Run ``command`` in ``folder``, add what it says to ``log``; return its last words, "" when all went well."""
     with log.open("a", encoding="utf-8") as file:
         file.write(f"$ {subprocess.list2cmdline(command)}\n")
-    done = subprocess.run(
-        command, cwd=folder, env=dict(variables), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        encoding="utf-8", errors="replace", check=False, creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=dict(variables), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            encoding="utf-8", errors="replace", check=False, creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )  # fmt: skip
+    except OSError as error:  # a scanner took it away, or programs may not be run from that disk
+        return f"{command[0]} cannot be started: {error.strerror or error}"
     said = done.stdout + done.stderr
     with log.open("a", encoding="utf-8") as file:
         file.write(said)

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import UserError
-from ..install.fetch import disk_sentence, fetch, fetch_small, move
+from ..install.fetch import disk_sentence, fetch, fetch_small, move, page_sentence
 from .catalogue import Entry
 
 HUB = "https://huggingface.co"
@@ -128,4 +128,4 @@ def _ask(path: str) -> Any:
     try:
         return json.loads(data)
     except ValueError as error:
-        raise UserError(f"{_hub()} answers something that is no listing ({error}). Try again later.") from error
+        raise UserError(page_sentence(_hub())) from error
