@@ -21,8 +21,9 @@ from ..backend.bridge.job import Job as JobFolder
 from ..preferences import jobs_folder, preferences, user_folder, worker_problem, worker_python
 from . import answers, following, timeline, timers
 from .costs import Costs
-from .job import Job, Question, rendering
+from .job import Job, rendering
 from .preview_job import Preview
+from .standing import Question
 from .thumbnails import Thumbnails
 
 TICK_SECONDS = 0.1
