@@ -9,6 +9,7 @@ import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
 
 from ..backend.bridge.errors import UserError
+from .sentences import translated
 
 
 def attempt(operator: bpy.types.Operator, act: Callable[[], object]) -> set[str]:
@@ -16,7 +17,7 @@ def attempt(operator: bpy.types.Operator, act: Callable[[], object]) -> set[str]
     try:
         act()
     except UserError as error:
-        operator.report({"ERROR"}, rpt_(str(error)))
+        operator.report({"ERROR"}, translated(str(error)))
     except Exception as error:  # noqa: BLE001 - the boundary: the console gets the traceback, the artist a sentence
         traceback.print_exc()
         sentence = rpt_("Tempera met an error of its own ({error}). See the system console.")

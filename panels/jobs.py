@@ -6,6 +6,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 
 from ..backend.bridge import settings
 from ..operators import session
+from ..operators.sentences import translated
 from ..operators.session import Job
 from .text import draw_text, duration
 
@@ -109,7 +110,7 @@ def draw_job(layout: bpy.types.UILayout, job: Job) -> None:
         facts.label(text=ended(job), translate=False)
         draw_actions(layout, job)
     if job.message:
-        draw_text(layout, job.message, "ERROR" if job.state == "failed" else "INFO")
+        draw_text(layout, translated(job.message), "ERROR" if job.state == "failed" else "INFO")
     draw_numbers(layout, job)
 
 

@@ -6,6 +6,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 from ..backend.bridge.errands import Progress
 from ..backend.bridge.models.catalogue import CATALOGUE, KINDS
 from ..operators import leftovers, models, setup
+from ..operators.sentences import translated
 from ..preferences import PREFERENCES, TEMPERA_preferences, worker_problem
 from .text import draw_text
 
@@ -21,7 +22,7 @@ def draw_places(layout: bpy.types.UILayout, chosen: TEMPERA_preferences) -> None
     layout.use_property_split = True
     layout.prop(chosen, "worker_python")
     if problem := worker_problem(chosen.worker_python):
-        draw_text(layout, rpt_(problem), "ERROR")
+        draw_text(layout, translated(problem), "ERROR")
     layout.prop(chosen, "jobs_folder")
     if found := leftovers.current().found:
         told = rpt_("{count} jobs of files that were never saved take {size}.")
@@ -42,7 +43,7 @@ def draw_backend(layout: bpy.types.UILayout, chosen: TEMPERA_preferences) -> Non
         return
     ended = state.installing.ended
     if ended is not None and ended.message:
-        draw_text(box, rpt_(ended.message), "ERROR" if ended.state == "failed" else "INFO")
+        draw_text(box, translated(ended.message), "ERROR" if ended.state == "failed" else "INFO")
     row = box.row(align=True)
     label = {"ready": "Update", "unfinished": "Go On Installing"}.get(state.standing, "Install")
     row.operator("tempera.install_backend", text="Retry" if ended and ended.state == "failed" else label, icon="IMPORT")
@@ -52,7 +53,7 @@ def draw_backend(layout: bpy.types.UILayout, chosen: TEMPERA_preferences) -> Non
     if ended is not None and ended.report:
         row.operator("tempera.copy_install_report", icon="COPYDOWN")
     if problem := setup.source_problem():
-        draw_text(box, rpt_(problem), "INFO")
+        draw_text(box, translated(problem), "INFO")
     box.prop(chosen, "backend_folder")
     box.prop(chosen, "wheelhouse")
 
@@ -83,7 +84,7 @@ def draw_models(layout: bpy.types.UILayout, chosen: TEMPERA_preferences) -> None
         family = each.family or rpt_("any family")
         kind = rpt_(KINDS.get(each.kind, each.kind))
         label = f"{each.label}: {kind}, {family}, {size_of(each.size)}"
-        draw_text(box, rpt_(each.problem) if each.problem else label, "ERROR" if each.problem else "CHECKMARK")
+        draw_text(box, translated(each.problem) if each.problem else label, "ERROR" if each.problem else "CHECKMARK")
     box.prop(chosen, "models_folder")
     progress, ended = library.fetching.progress, library.fetching.ended
     if progress is not None:
@@ -93,7 +94,7 @@ def draw_models(layout: bpy.types.UILayout, chosen: TEMPERA_preferences) -> None
         row.operator("tempera.cancel_download", text="", icon="X")
         return
     if ended is not None:
-        draw_text(box, rpt_(ended.message), "ERROR" if ended.state == "failed" else "INFO")
+        draw_text(box, translated(ended.message), "ERROR" if ended.state == "failed" else "INFO")
     for entry in CATALOGUE:
         if not library.has(entry):
             row = box.row()

@@ -8,6 +8,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 
 from ..backend.bridge import settings
 from ..operators import costs, session
+from ..operators.sentences import translated
 from ..operators.session import Job
 from ..properties.problems import Problem
 from ..properties.window import COMPARE
@@ -183,7 +184,7 @@ def draw_preview(layout: bpy.types.UILayout) -> None:
         row.progress(factor=preview.progress, text=jobs.doing(preview), translate=False)
         jobs.draw_cancel(row, preview)
     elif preview.state == "failed":
-        draw_text(layout, preview.message, "ERROR")
+        draw_text(layout, translated(preview.message), "ERROR")
     else:
         layout.label(text=rpt_("Previewed in {time}").format(time=duration(preview.elapsed)), translate=False)
     if preview.files.source.get("whole"):
@@ -217,7 +218,7 @@ def draw_problems(layout: bpy.types.UILayout, source: Source, section: str) -> N
     """Draw in red what keeps the run from starting, where it is mended, each with the button that does."""
     for problem in source.problems:
         if problem.section == section:
-            draw_text(layout, rpt_(problem.text), "ERROR")
+            draw_text(layout, translated(problem.text), "ERROR")
             if problem.operator:
                 button = layout.operator(problem.operator, text=FIX_LABELS[problem.operator])
                 for name, value in problem.options:
