@@ -25,7 +25,8 @@ def fit(job: Job, size: tuple[int, int], run: Callable[[Model], State]) -> State
     not even the smallest plan fits.
     """
     settings = cast(DiffusionSettings, job.settings.chosen)
-    plan = _kept_plan(job) or choose_plan(Path(settings.model or STARTER), best_device(), size)
+    source = Path(settings.model or STARTER)
+    plan = _kept_plan(job) or choose_plan(source, best_device(), size, _beside(settings))
     told = ""
     while True:
         try:
@@ -39,6 +40,13 @@ def fit(job: Job, size: tuple[int, int], run: Callable[[Model], State]) -> State
         give_back()  # only here: until the except clause is left, its traceback holds on to the model
         plan = _smaller(job, plan, size)
         told = f"Memory ran out, so the run went on with {plan.describe()}."
+
+
+def _beside(settings: DiffusionSettings) -> list[Path]:
+    """Return where the networks are that are loaded beside the model; LoRAs are not, they are added to its numbers."""
+    style = Path(settings.style_adapter)
+    styles = [style, style.parent / "image_encoder"] if settings.style_adapter else []
+    return [*{Path(folder) for _, folder, _ in settings.controls}, *styles]
 
 
 def _smaller(job: Job, plan: MemoryPlan, size: tuple[int, int]) -> MemoryPlan:

@@ -50,19 +50,28 @@ class MemoryPlan:
         return f"{where}, pictures in tiles of {self.tile} px"
 
 
-def choose_plan(source: Path, device: torch.device, size: tuple[int, int]) -> MemoryPlan:
+def choose_plan(
+    source: Path, device: torch.device, size: tuple[int, int], beside: Sequence[Path] = ()
+) -> MemoryPlan:
     """Return the roomiest plan that fits the memory that is free on ``device`` just now.
 
-    ``source`` is the model on the disk, which is not loaded; ``size`` (width, height) that of the pictures. UserError
-    where the memory cannot hold its numbers: of its largest network on a GPU of CUDA, of all of it elsewhere, where
-    they have no other place to wait. Elsewhere what pictures take is tried, not estimated.
+    ``source`` is the model on the disk, which is not loaded, and ``beside`` are the files and folders of the networks
+    that are loaded with it; ``size`` (width, height) is that of the pictures. UserError where the memory cannot hold
+    its numbers: of the largest network on a GPU of CUDA, of all of them elsewhere, where they have no other place to
+    wait. Elsewhere what pictures take is tried, not estimated.
     """
     plan, free = MemoryPlan(), int(free_memory(device) * SPARE)
-    weights = count_numbers(source) * (4 if device.type == "cpu" else 2)  # bytes, see ``model.precision``
-    alone = LARGEST if device.type == "cuda" else 1.0
-    if problem := memory_problem(look(source).label, int(weights * alone), free):
+    each = 4 if device.type == "cpu" else 2  # bytes, see ``model.precision``
+    model, others = each * count_numbers(source), [each * count_numbers(path) for path in beside]
+    whole, largest = model + sum(others), max([int(LARGEST * model), *others])
+    label = look(source).label + (" with what is chosen beside it" if any(others) else "")
+    if problem := memory_problem(label, largest if device.type == "cuda" else whole, free):
         raise UserError(problem)
-    while device.type == "cuda" and needed(weights, plan, size) > free and (smaller := plan.smaller(size)):
+    while (
+        device.type == "cuda"
+        and needed(largest if plan.offload else whole, plan, size) > free
+        and (smaller := plan.smaller(size))
+    ):
         plan = smaller
     return plan
 
@@ -76,11 +85,13 @@ def free_memory(device: torch.device) -> int:
     return int(psutil.virtual_memory().available + psutil.swap_memory().free)
 
 
-def needed(weights: int, plan: MemoryPlan, size: tuple[int, int]) -> int:
-    """Return about how many bytes a run takes on a GPU; ``weights`` are the bytes of the model's numbers there."""
+def needed(resident: int, plan: MemoryPlan, size: tuple[int, int]) -> int:
+    """Return about how many bytes a run takes on a GPU; ``resident`` are those of the networks that are there at once.
+
+    ``size`` (width, height) is that of the pictures.
+    """
     width, height = (min(side, plan.tile) for side in size)
-    resident = weights * (LARGEST if plan.offload else 1.0)
-    return int(resident + BYTES_PER_PIXEL * width * height)
+    return resident + BYTES_PER_PIXEL * width * height
 
 
 def is_out_of_memory(error: BaseException) -> bool:

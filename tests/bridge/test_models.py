@@ -97,6 +97,8 @@ def test_the_layouts_of_other_programs_are_read_in_place(tmp_path: Path, cache: 
     save(comfy / "models" / "loras" / "mine" / "ink.safetensors", {"lora_unet_x_attn2_to_k.lora_down.weight": (2, 768)})
     save(comfy / "output" / "no.safetensors", {UNET: (4, 768)})
     save(a1111 / "models" / "Stable-diffusion" / "comic.safetensors", {UNET: (4, 2048)})
+    guides = a1111 / "extensions" / "sd-webui-controlnet" / "models"
+    save(guides / "depth.safetensors", {"input_hint_block.0.weight": (2, 2), "x.attn2.to_k.weight": (2, 768)})
     folder = cache / "models--someone--paint" / "snapshots" / COMMIT
     save(folder / "unet" / "diffusion_pytorch_model.safetensors", {"conv_in.weight": (2, 2)})
     (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionXLPipeline"}')
@@ -107,7 +109,7 @@ def test_the_layouts_of_other_programs_are_read_in_place(tmp_path: Path, cache: 
     known = {label: (each.kind, each.family) for label, each in found.items() if "Starter" not in label}
     assert known == {
         "oil": ("model", "sd"), "ink": ("lora", "sd"), "comic": ("model", "sdxl"),
-        "someone/paint": ("model", "sdxl"), "flux": ("model", "flux"),
+        "someone/paint": ("model", "sdxl"), "flux": ("model", "flux"), "depth": ("controlnet", "sd"),
     }  # fmt: skip
     assert "does not run" in found["flux"].problem
     assert found["someone/paint"].path == folder
@@ -124,6 +126,15 @@ def test_a_models_numbers_are_counted_once_in_whatever_precision_they_lie(tmp_pa
     assert count_numbers(tmp_path) == 2 * 605
     assert count_numbers(tmp_path / "vae" / "model.fp16.safetensors") == 605
     assert count_numbers(tmp_path / "gone") == 0
+
+
+def test_what_of_a_model_is_never_loaded_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text("{}")
+    for name in ("unet/model.safetensors", "unet/model.non_ema.safetensors", "safety_checker/model.safetensors", "all"):
+        save(tmp_path / (name if "/" in name else "v1-5-pruned.safetensors"), {"a.weight": (30, 20)})
+    assert count_numbers(tmp_path) == 600
+    trained = save(tmp_path / "trained.safetensors", {UNET: (4, 768), "model_ema.diffusion_modelx": (4, 768)})
+    assert count_numbers(trained) == 4 * 768
 
 
 class Hub(Index):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +14,11 @@ import torch
 
 from backend import worker
 from backend.bridge.errors import UserError
-from backend.bridge.job import Job
+from backend.bridge.job import Job, State
 from backend.bridge.messages import Run
 from backend.bridge.models.library import count_numbers
 from backend.bridge.settings import from_keywords
-from backend.diffusion import memory
+from backend.diffusion import fitting, memory
 from backend.diffusion.latents import LatentCodec
 from backend.diffusion.memory import MemoryPlan, Residence, choose_plan, is_out_of_memory, needed
 from backend.diffusion.model import open_model
@@ -131,7 +132,7 @@ def test_the_roomiest_plan_that_fits_is_chosen(sd_folder: Path, monkeypatch: pyt
     while smaller := plans[-1].smaller(size):
         plans.append(smaller)
     assert plans == [MemoryPlan(False, 1536), MemoryPlan(True, 1536), MemoryPlan(True, 768), MemoryPlan(True, 384)]
-    needs = [needed(weights, plan, size) for plan in plans]
+    needs = [needed(int(weights * (memory.LARGEST if plan.offload else 1)), plan, size) for plan in plans]
     assert needs == sorted(needs, reverse=True)
     for plan, need in zip(plans, needs, strict=True):
         free = int(need / memory.SPARE) + 10
@@ -150,6 +151,36 @@ def test_a_processor_must_hold_all_of_a_model(sd_folder: Path, monkeypatch: pyte
     monkeypatch.setattr(memory, "free_memory", lambda _: int(0.9 * weights))
     with pytest.raises(UserError, match="GB of memory at the least"):
         choose_plan(sd_folder, cpu, (64, 64))
+
+
+def test_what_is_loaded_beside_a_model_counts(
+    sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu, cuda, size = torch.device("cpu"), torch.device("cuda"), (64, 64)
+    control = tiny.save_control(tmp_path / "control", sd_folder)
+    alone = 4 * count_numbers(sd_folder)
+    monkeypatch.setattr(memory, "free_memory", lambda _: int(1.2 * alone))
+    assert choose_plan(sd_folder, cpu, size) == MemoryPlan()
+    with pytest.raises(UserError, match=r"with what is chosen beside it needs .* GB of memory"):
+        choose_plan(sd_folder, cpu, size, [control])
+    whole = 2 * count_numbers(sd_folder) + 2 * count_numbers(control)
+    just = needed(whole, MemoryPlan(), size)
+    for free, offload in ((just, False), (just - 1, True)):
+        monkeypatch.setattr(memory, "free_memory", lambda _, free=free: math.ceil(free / memory.SPARE))
+        assert choose_plan(sd_folder, cuda, size, [control]).offload == offload
+
+
+def test_a_job_counts_its_controlnets_and_its_style(
+    sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = tiny.save_control(tmp_path / "control", sd_folder)
+    asked: list[Path] = []
+    monkeypatch.setattr(fitting, "choose_plan", lambda *given: asked.extend(given[3]) or MemoryPlan())
+    folders = {"controlnet": str(control), "controlnet_2": str(control), "style_adapter": "/a/style.safetensors"}
+    job = Job.create(tmp_path / "job", "job", from_keywords("framewise", model=str(sd_folder), **folders))
+    with pytest.raises(UserError, match="style"):
+        fitting.fit(job, SIZE, lambda _: State("done", ""))
+    assert asked == [control, Path("/a/style.safetensors"), Path("/a/image_encoder")], "one network counts once"
 
 
 def test_a_worker_that_is_done_holds_no_model(

@@ -56,10 +56,17 @@ def find_models(folders: Iterable[Path]) -> list[Found]:
     read in place.
     """
     snapshots = hub_cache().glob("models--*/snapshots/*")
-    roots = [folder / "models" if (folder / "models").is_dir() else folder for folder in folders]
+    roots = [root for folder in folders for root in _roots(folder)]
     paths = [path for root in (STARTER, *snapshots, *roots) for path in _walk(root, DEPTH)]
     found = [look(path) for path in dict.fromkeys(paths)]
     return sorted((each for each in found if each.kind), key=lambda each: (each.kind, each.label.lower()))
+
+
+def _roots(folder: Path) -> list[Path]:
+    """Return where models lie in ``folder``: another program's, or one that holds nothing else."""
+    if not (folder / "models").is_dir():
+        return [folder]
+    return [folder / "models", folder / "extensions" / "sd-webui-controlnet" / "models"]
 
 
 def _walk(folder: Path, depth: int) -> Iterator[Path]:
@@ -92,14 +99,18 @@ def look(path: Path) -> Found:
 
 
 def count_numbers(path: Path) -> int:
-    """Return how many numbers a model consists of, by its headers: those of each part once, in whatever precision.
+    """Return how many numbers of a model are loaded, by its headers: those of each part once, in whatever precision.
 
-    0 where there is nothing. UserError where a file is damaged.
+    Averages that training kept beside the weights are not, nor what else lies in the folder of a whole model. 0 where
+    there is nothing. UserError where a file is damaged.
     """
-    files = [path] if path.is_file() else sorted(path.rglob("*.safetensors"))
+    files = [path] if path.is_file() else [file for file in path.rglob("*.safetensors") if ".non_ema" not in file.name]
+    if (path / "model_index.json").is_file():
+        files = [file for file in files if file.parent.name in (*NETWORKS, "text_encoder_3", "controlnet")]
     whole = {file.parent for file in files if ".fp16." not in file.name}
     chosen = [file for file in files if ".fp16." not in file.name or file.parent not in whole]
-    return sum(math.prod(shape) for file in chosen for shape in read_shapes(file).values())
+    shapes = [each for file in chosen for each in read_shapes(file).items()]
+    return sum(math.prod(shape) for name, shape in shapes if not name.startswith("model_ema."))
 
 
 def memory_problem(label: str, need: int, free: int) -> str:
