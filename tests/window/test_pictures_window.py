@@ -60,11 +60,11 @@ JOBS = """
 ours = importlib.import_module("{name}")
 made = [ours.stylize(scene, method="deflicker") for _ in range(5)]
 done, failed, paused, running, waiting = made
+hand_over = failed.hand_over
 def lose():
-    if failed.state == "running":
-        session._worker._process.kill()
-    return 0.01 if failed.active else None
-bpy.app.timers.register(lose)
+    hand_over()
+    session._worker._process.kill()
+failed.hand_over = lose
 """
 
 
