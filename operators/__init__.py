@@ -6,6 +6,7 @@ from . import (
     camera,
     deflicker,
     demo,
+    file_events,
     jobs,
     keys,
     leftovers,
@@ -40,7 +41,7 @@ def register() -> None:
     """Make the operators known to Blender and begin to follow the file."""
     for cls in classes:
         bpy.utils.register_class(cls)
-    session.register()
+    file_events.register()
     setup.register()
     leftovers.register()
 
@@ -50,6 +51,7 @@ def unregister() -> None:
     leftovers.unregister()
     models.unregister()
     setup.unregister()
-    session.unregister()
+    file_events.unregister()
+    session.close()
     for cls in reversed(classes):
         bpy.utils.unregister_class(cls)

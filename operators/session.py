@@ -12,14 +12,13 @@ import traceback
 from pathlib import Path
 
 import bpy
-from bpy.app.handlers import persistent
 
 from ..backend.bridge import messages
 from ..backend.bridge.client import Worker
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
-from ..preferences import jobs_folder, preferences, user_folder, worker_problem, worker_python
-from . import answers, following, timeline, timers
+from ..preferences import preferences, user_folder, worker_python
+from . import answers, following, timers
 from .costs import Costs
 from .job import Job, rendering
 from .preview_job import Preview
@@ -312,105 +311,7 @@ def _timer() -> float | None:
     return IDLE_SECONDS if _session.idle else None
 
 
-@persistent
-def _after_load(_path: str) -> None:
-    """Find out which jobs belong to the file that was opened, and know those that came from it or are named in it."""
-    worker_problem.cache_clear()
-    worker_problem(preferences().worker_python)
-    _session.drop_preview()
-    for job in _session.jobs:
-        job.settle(job.scene_after_load())
-    for files in _jobs_of_this_file():
-        if not _session.find(files.folder):
-            _session.add(files, bpy.data.scenes[files.source["scene"]])
-    for scene in bpy.data.scenes:
-        named = [*timeline.folders(scene), scene.tempera.last_job]  # the last one is drawn first
-        for folder in (Path(bpy.path.abspath(name)) for name in named if name):
-            if not _session.find(folder):
-                with contextlib.suppress(UserError):  # a job that is gone or cannot be read is none
-                    _session.add(JobFolder.open(folder), scene)
-    _session.list_jobs()  # the window may have come with the file, which lists what was known when it was saved
-    _session.look_after_strips()
-
-
-def _look_around() -> None:
-    """Know the jobs of the file that was open when Tempera was switched on."""
-    _after_load(bpy.data.filepath)
-
-
-def _jobs_of_this_file() -> list[JobFolder]:
-    """Return the jobs in the folders for jobs that scenes of the open file were given to, the oldest first.
-
-    So a job is known again whose strip was never saved. Of files that were never saved only those that did not end.
-    """
-    specs: list[tuple[float, Path]] = []
-    for place in {jobs_folder(), *(jobs_folder(scene.tempera.folder) for scene in bpy.data.scenes)}:
-        with contextlib.suppress(OSError):  # a drive that is not there has no jobs
-            specs += [(spec.stat().st_mtime, spec) for spec in place.glob("*/job.json")]
-    found = []
-    for _, spec in sorted(specs):
-        with contextlib.suppress(UserError):
-            files = JobFolder.open(spec.parent)
-            if _is_of_this_file(files):
-                found.append(files)
-    return found
-
-
-def _is_of_this_file(files: JobFolder) -> bool:
-    here, blend = bpy.data.filepath, str(files.source.get("blend", ""))
-    moved_along = Path(here).name == Path(blend).name and files.folder.parent == Path(here).parent / "tempera"
-    same = blend == here and (here or files.state.state != "done")
-    return str(files.source.get("scene")) in bpy.data.scenes and bool(same or (here and moved_along))
-
-
-@persistent
-def _after_save(_path: str) -> None:
-    for job in _session.jobs:
-        job.note_saved()
-
-
-@persistent
-def _after_undo(_scene: bpy.types.Scene) -> None:
-    """Bring the strips up to date: undo also took back what they have grown since."""
-    for job in _session.jobs:
-        job.stale = True
-    _session.look_after_strips()
-
-
-@persistent
-def _after_change(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph) -> None:
-    if scene.sequence_editor:
-        _session.look_after_strips()
-
-
-@persistent
-def _before_render(_scene: bpy.types.Scene) -> None:
-    """Leave the memory to the render. Nothing is drawn: this is told in the render's own thread."""
-    if _session.idle:
-        _session.release()
-
-
-_HANDLERS = (
-    (bpy.app.handlers.load_post, _after_load),
-    (bpy.app.handlers.depsgraph_update_post, _after_change),
-    (bpy.app.handlers.render_init, _before_render),
-    (bpy.app.handlers.save_post, _after_save),
-    (bpy.app.handlers.undo_post, _after_undo),
-    (bpy.app.handlers.redo_post, _after_undo),
-)
-
-
-def register() -> None:
-    """Begin to follow what happens to the file."""
-    for handlers, handler in _HANDLERS:
-        handlers.append(handler)
-    timers.start(_look_around)
-
-
-def unregister() -> None:
-    """End the worker, the captures and the timer, and follow nothing any more."""
-    for handlers, handler in _HANDLERS:
-        handlers.remove(handler)
-    for timer in (_look_around, _timer):
-        timers.stop(timer)
+def close() -> None:
+    """End the worker, the captures and the timer."""
+    timers.stop(_timer)
     _session.close()
