@@ -241,7 +241,8 @@ class Session:
         if self._moved and not following.dragging() and not rendering():
             self._moved = False
             for scene in bpy.data.scenes:
-                following.follow(scene)
+                if scene.library is None:
+                    following.follow(scene)
 
     def wake(self) -> None:
         """Let the timer go on, if it does not."""
