@@ -6,13 +6,14 @@ suspects is judged in full by ``stability``.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-
 import numpy as np
+from numba import njit
 
-from .addresses import System, bind
+from .addresses import TOLERANCE as FOOTPRINTS
+from .addresses import AddressBook, System
 from .correspondence import TOLERANCE
-from .geometry import DataLayer, SceneGeometry
+from .geometry import SceneGeometry
+from .kernels import push
 from .vectors import neighbour_flow
 
 LOOKED_AT = 1 << 16  # pixels of a frame, evenly spaced, at most
@@ -21,67 +22,89 @@ JUMP = 0.5  # px, by which half of an object's pixels are off
 COORDINATES = (System.MATRICES, System.GENERATED, System.REST, System.UV)
 
 
-def jumping(scene: SceneGeometry, frame: int) -> np.ndarray:
+def jumping(book: AddressBook, frame: int) -> np.ndarray:
     """Compare all coordinates with the Vector pass from ``frame`` to the next, on a grid of the frame's pixels.
 
-    Returns whose coordinate is more than ``JUMP`` off on most pixels, ``(len(System), objects)`` bool. Pixels beside
-    another surface do not count, nor does what the next frame hides.
+    Returns whose coordinate is more than ``JUMP`` off on most pixels, ``(len(System), objects)`` bool.
     """
-    here, there = scene.layer(frame), scene.layer(frame + 1)
-    found = np.zeros((len(System), len(scene.objects)), bool)
-    owner, source, landed = _followed(scene, here)
-    pixel = np.rint(landed).astype(int)
-    side = np.where(landed >= pixel, 1, -1)
-    around = [_picked(there, *(pixel + side * axes).T[::-1]) for axes in ((0, 0), (1, 0), (0, 1))]
-    returned = landed + neighbour_flow(around[0], -1) - (pixel + neighbour_flow(source, 1))
-    kept = (np.abs(returned).max(-1) < TOLERANCE) & np.all([bind(part, scene.objects) == owner for part in around], 0)
-    owner, source, around = owner[kept], _picked(source, kept), [_picked(part, kept) for part in around]
-    compared = np.bincount(owner, minlength=len(scene.objects))
-    for system in COORDINATES:
-        sought, *points = (_coordinate(part, system) for part in (source, *around))
-        if system == System.MATRICES:
-            sought = _moved(scene, frame, owner, sought)
-        off = ~(np.abs(pixel[kept] + side[kept] * _solve(sought, *points) - landed[kept]).max(-1) <= JUMP)
-        found[system] = (compared >= ENOUGH) & (2 * np.bincount(owner, off, len(scene.objects)) > compared)
+    compared, off = jumped(book, frame)
+    found = np.zeros((len(System), len(compared)), bool)
+    found[list(COORDINATES)] = (compared >= ENOUGH) & (2 * off > compared)
     return found
 
 
-def _picked(layer: DataLayer, *at: np.ndarray) -> DataLayer:
-    """Return a layer of the chosen pixels alone."""
-    arrays = {each.name: getattr(layer, each.name)[at] for each in fields(layer) if each.name != "addressed"}
-    return replace(layer, **arrays)
+def jumped(book: AddressBook, frame: int) -> tuple[np.ndarray, np.ndarray]:
+    """Count each object's pixels that were compared ``(objects,)``, and that were off ``(COORDINATES, objects)``.
+
+    Pixels beside another surface do not count, nor does what the next frame hides.
+    """
+    scene = book.scene
+    here, there = scene.layer(frame), scene.layer(frame + 1)
+    step = int(np.ceil(np.sqrt(here.index.size / LOOKED_AT)))
+    owners = book.owner(frame), book.owner(frame + 1)
+    flows = neighbour_flow(here, 1), neighbour_flow(there, -1), push(here.position, owners[0], _moves(scene, frame))
+    sought, shown = ((layer.generated, layer.rest, layer.uv) for layer in (here, there))
+    return _compare(step, len(scene.objects), *owners, *flows, sought, shown)
 
 
-def _followed(scene: SceneGeometry, layer: DataLayer) -> tuple[np.ndarray, DataLayer, np.ndarray]:
-    """Return the objects ``(N,)`` that evenly spaced pixels show, these pixels, and where the next frame has them."""
-    height, width = layer.index.shape
-    step = int(np.ceil(np.sqrt(height * width / LOOKED_AT)))
-    y, x = (part.ravel() for part in np.mgrid[step // 2 : height : step, step // 2 : width : step])
-    source = _picked(layer, y, x)
-    owner, landed = bind(source, scene.objects), np.stack([x, y], -1) + neighbour_flow(source, 1)
-    inner = ((landed > 1) & (landed < (width - 2, height - 2))).all(-1)  # its neighbours are in the frame too
-    kept = (owner >= 0) & (owner < len(scene.objects)) & inner
-    return owner[kept], _picked(source, kept), landed[kept]
+def _moves(scene: SceneGeometry, frame: int) -> np.ndarray:
+    """Return what carries owners' world points to the clip space of the next frame, ``(owners, 4, 4)``.
 
-
-def _coordinate(layer: DataLayer, system: System) -> np.ndarray:
-    """Return the pixels' coordinate ``(N, 3)`` float64; by matrices it is where they are in the world."""
-    passes = {System.MATRICES: "position", System.GENERATED: "generated", System.REST: "rest", System.UV: "uv"}
-    values = getattr(layer, passes[system])
-    return np.pad(values, ((0, 0), (0, 3 - values.shape[1]))).astype(np.float64)
-
-
-def _moved(scene: SceneGeometry, frame: int, owner: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Carry world points ``(N, 3)`` of ``frame`` to the next by their objects' matrices."""
+    NaN for what is no object; an object without matrices stays where it is.
+    """
     before, after = (np.nan_to_num(scene.matrices[:, f - scene.frames[0]]) for f in (frame, frame + 1))
-    moves = (after @ np.linalg.pinv(before))[owner]
-    return np.einsum("nij,nj->ni", moves[:, :3, :3], points) + moves[:, :3, 3]
+    moves = scene.cameras[frame + 1].clip @ after @ np.linalg.pinv(before)
+    return np.pad(moves, ((0, 2), (0, 0), (0, 0)), constant_values=np.nan)
 
 
-def _solve(sought: np.ndarray, origin: np.ndarray, beside: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """Return where in the plane of three pixels ``sought`` is, ``(N, 2)`` in their steps; NaN where they are alike."""
-    across, down, wanted = beside - origin, below - origin, sought - origin
-    xx, yy, xy = ((a * b).sum(-1) for a, b in ((across, across), (down, down), (across, down)))
-    bx, by = ((wanted * side).sum(-1) for side in (across, down))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.stack([bx * yy - by * xy, by * xx - bx * xy], -1) / (xx * yy - xy * xy)[:, None]
+@njit(cache=True, nogil=True)
+def _compare(
+    step: int, objects: int, owner: np.ndarray, owner_next: np.ndarray, flow: np.ndarray, back: np.ndarray,
+    pushed: np.ndarray, sought: tuple[np.ndarray, ...], shown: tuple[np.ndarray, ...],
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Follow pixels on a grid ``step`` px wide by ``flow``, and see who is off: matrices, or what else is ``sought``.
+
+    Matrices are where they differ from ``flow`` by what they have ``pushed``. The other coordinates ``sought``
+    ``(H, W, 2 or 3)`` are looked up in the plane of three pixels around, of what the next frame has ``shown``.
+    """
+    height, width = owner.shape
+    compared, off = np.zeros(objects, np.int64), np.zeros((1 + len(sought), objects), np.int64)
+    for y in range(step // 2, height, step):
+        for x in range(step // 2, width, step):
+            o, px, py = owner[y, x], x + np.float64(flow[y, x, 0]), y + np.float64(flow[y, x, 1])
+            if not (0 <= o < objects and 1 < px < width - 2 and 1 < py < height - 2):  # its neighbours are in the frame
+                continue
+            u, v = int(np.rint(px)), int(np.rint(py))
+            across, down = (1 if px >= u else -1), (1 if py >= v else -1)
+            seen = owner_next[v, u] == o and owner_next[v, u + across] == o and owner_next[v + down, u] == o
+            returned = max(abs(flow[y, x, 0] + back[v, u, 0]), abs(flow[y, x, 1] + back[v, u, 1]))
+            if not (seen and returned < TOLERANCE):
+                continue
+            compared[o] += 1
+            off[0, o] += not max(abs(pushed[y, x, 0] - flow[y, x, 0]), abs(pushed[y, x, 1] - flow[y, x, 1])) <= JUMP
+            for k in range(len(sought)):
+                a, b, left = _solved(sought[k][y, x], shown[k], u, v, across, down)
+                aside = max(abs(u + across * a - px), abs(v + down * b - py))
+                off[k + 1, o] += not (aside <= JUMP and left <= FOOTPRINTS * FOOTPRINTS)
+    return compared, off
+
+
+@njit(cache=True, nogil=True)
+def _solved(
+    sought: np.ndarray, values: np.ndarray, u: int, v: int, across: int, down: int
+) -> tuple[float, float, float]:
+    """Return where in the plane of a pixel and two neighbours ``sought`` is, in their steps, and how far off the plane.
+
+    The latter is a square, in footprints. All are NaN where the three are alike.
+    """
+    xx, yy, xy, bx, by, gg = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for c in range(values.shape[2]):
+        origin = np.float64(values[v, u, c])
+        i, j, wanted = values[v, u + across, c] - origin, values[v + down, u, c] - origin, sought[c] - origin
+        xx, yy, xy = xx + i * i, yy + j * j, xy + i * j
+        bx, by, gg = bx + i * wanted, by + j * wanted, gg + wanted * wanted
+    determinant = xx * yy - xy * xy
+    if not determinant > 0:
+        return np.nan, np.nan, np.nan
+    a, b = (bx * yy - by * xy) / determinant, (by * xx - bx * xy) / determinant
+    return a, b, 2 * (gg - a * bx - b * by) / (xx + yy)

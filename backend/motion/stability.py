@@ -29,6 +29,7 @@ ENOUGH = 16  # pixels that a verdict needs
 SLIDE = 0.5, 0.01  # px, and the share of pixels that may be further off
 CHANCE = 2  # px that may be, however few there are
 DRIFT = 0.05, 0.5  # the same for a slide that is slow and steady
+LOST = 0.05  # share of pixels whose coordinate may not be found at all: in creases and at rims some never are
 SURE = 0.3  # footprints within which an address confirms where matrices push it
 CONTRADICTS = "contradicts all that is known of the objects: this Blender writes it wrong"
 NAMES = {
@@ -42,9 +43,12 @@ NAMES = {
 
 
 def disagrees(counts: np.ndarray) -> np.ndarray:
-    """Judge ``counts`` ``(3, owners)`` of pixels (compared, beyond ``SLIDE``, beyond ``DRIFT``), ``(owners,)`` bool."""
-    compared, sliding, drifting = counts
-    off = (sliding > SLIDE[1] * compared + CHANCE) | (drifting > DRIFT[1] * compared)
+    """Judge ``counts`` ``(4, owners)`` of pixels: compared, beyond ``SLIDE``, beyond ``DRIFT``, not found.
+
+    Returns ``(owners,)`` bool.
+    """
+    compared, sliding, drifting, lost = counts
+    off = (sliding > SLIDE[1] * compared + CHANCE) | (drifting > DRIFT[1] * compared) | (lost > LOST * compared + CHANCE)
     return (compared >= ENOUGH) & off
 
 
@@ -62,7 +66,7 @@ class Stability:
         self._counts: Cache[tuple[int, bytes], np.ndarray] = Cache(16 << 20, self._count)
         self._chosen: set[bytes] = set()
         self._wrong: set[int] = set()
-        self._jumps: Cache[int, np.ndarray] = Cache(16 << 20, lambda frame: jumping(scene, frame))
+        self._jumps: Cache[int, np.ndarray] = Cache(16 << 20, lambda frame: jumping(book, frame))
         self._vectors: Cache[tuple[int, int], Correspondence] = Cache(book.memory, self._vector)
         starts = [f for f in scene.frames[:-1] if scene.same_take(f, f + 1)]
         self.stops = min(SAMPLE, max(1, BUDGET // (scene.size[0] * scene.size[1])))
@@ -122,18 +126,40 @@ class Stability:
         depends on nothing asked before.
         """
         frames = self._way(i, j, self.stops)
-        orders = self._orders(trusted=not self.vector_reason)
-        place = np.zeros(len(orders), int)
-        last = np.array([len(order) - 1 for order in orders])
+        place, last = self._sampled, self._last
         while True:
-            systems = np.array([order[k] for order, k in zip(orders, place, strict=True)], np.int8)
+            systems = self._at(place)
             failing = (self._fails(self.sample, systems) | self._fails(frames, systems)) & (place < last)
             if not failing.any():
                 failing = self._jumps_between(i, j, systems) & (place < last)
             if not failing.any():
                 self._chosen.add(systems.tobytes())
                 return systems
-            place += failing
+            place = place + failing
+
+    @cached_property
+    def _chain(self) -> list[list[System]]:
+        """The coordinates that every owner may use, the best first."""
+        return self._orders(trusted=not self.vector_reason)
+
+    @cached_property
+    def _last(self) -> np.ndarray:
+        """The place of every owner's last coordinate, ``(owners,)``."""
+        return np.array([len(order) - 1 for order in self._chain])
+
+    @cached_property
+    def _sampled(self) -> np.ndarray:
+        """The place of the first coordinate of every owner that agrees on the sample, ``(owners,)``: the same for all.
+
+        What already fails there need not be tried on the way between any two frames.
+        """
+        place = np.zeros_like(self._last)
+        while (failing := self._fails(self.sample, self._at(place)) & (place < self._last)).any():
+            place = place + failing
+        return place
+
+    def _at(self, place: np.ndarray) -> np.ndarray:
+        return np.array([order[k] for order, k in zip(self._chain, place, strict=True)], np.int8)
 
     def _way(self, i: int, j: int, most: int) -> list[int]:
         """Return frames between ``i`` and ``j``, ``most`` of them and one more at most, the same for many pairs."""
@@ -194,16 +220,16 @@ class Stability:
     def _fails(self, frames: Collection[int], systems: np.ndarray) -> np.ndarray:
         """Tell whose coordinate disagrees with the Vector pass on ``frames`` taken together, ``(owners,)`` bool."""
         counts = (self._counts.get((frame, systems.tobytes())) for frame in frames)
-        return disagrees(sum(counts, np.zeros((3, len(systems)))))
+        return disagrees(sum(counts, np.zeros((4, len(systems)))))
 
     def _count(self, key: tuple[int, bytes]) -> np.ndarray:
-        """Count each owner's pixels: compared, off by more than ``SLIDE``, by more than ``DRIFT``; (3, owners).
+        """Count each owner's pixels: compared, off by over ``SLIDE``, by over ``DRIFT``, not found; (4, owners).
 
         Where the Vector pass proves nothing, what counts as off is a coordinate that occurs twice in the frame.
         """
         frame, systems = key[0], np.frombuffer(key[1], np.int8)
         page = self.book.page(frame, systems)
-        counts = np.zeros((3, len(systems)))
+        counts = np.zeros((4, len(systems)))
         for number in np.flatnonzero(self.alone & np.isin(systems, PULLED)):
             counts[:2, number] = repeats(page, int(number))
         compared = (page.owner >= 0) & (page.owner < self.book.sky) & ~self.alone[page.owner]
@@ -215,7 +241,7 @@ class Stability:
         compared &= vector.strict & (vector.valid > 0)
         flow = self.book.flow(frame, other, systems)
         off = apart(flow, vector.flow)
-        wrong = (compared, compared & ~(off <= SLIDE[0]), compared & ~(off <= DRIFT[0]))
+        wrong = (compared, compared & (off > SLIDE[0]), compared & ~(off <= DRIFT[0]), compared & np.isnan(off))
         found = np.array([np.bincount(page.owner[which], minlength=len(systems)) for which in wrong])
         if disagrees(found).any() and self.contradicted(frame, other, flow, systems):
             return counts

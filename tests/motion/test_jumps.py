@@ -10,14 +10,14 @@ import pytest
 from backend.measure.synthetic import SOLIDS, SyntheticShot, placed
 from backend.motion.exact import ExactMotion
 from backend.motion.geometry import DataLayer
-from backend.motion.jumps import jumping
+from backend.motion.jumps import jumped, jumping
 from backend.motion.stability import NAMES, System
 
 BEFORE = 20  # the last frame before the jump
 BOX = [solid.name for solid in SOLIDS].index("Box")
 
 
-def jumped(coordinates: tuple[str, ...], rigid: bool = False) -> tuple[SyntheticShot, ExactMotion]:
+def broken(coordinates: tuple[str, ...], rigid: bool = False) -> tuple[SyntheticShot, ExactMotion]:
     """A shot in which some of the box's coordinates jump from one frame to the next, and its motion."""
     shot = SyntheticShot((160, 90))
     scene = shot.geometry(rigid)
@@ -40,7 +40,7 @@ def jumped(coordinates: tuple[str, ...], rigid: bool = False) -> tuple[Synthetic
     ((), True, System.GENERATED),
 ])  # fmt: skip
 def test_a_single_jump_in_mid_shot_is_seen(coordinates: tuple[str, ...], rigid: bool, source: System) -> None:
-    shot, motion = jumped(coordinates, rigid)
+    shot, motion = broken(coordinates, rigid)
     stability = motion.stability
     assert BEFORE not in stability.sample and BEFORE not in stability._way(1, 32, stability.stops)
     assert stability.systems(1, 32)[BOX] == source
@@ -54,6 +54,17 @@ def test_a_single_jump_in_mid_shot_is_seen(coordinates: tuple[str, ...], rigid: 
 
 def test_nothing_jumps_in_a_sound_shot() -> None:
     for rigid in (True, False):
-        scene = SyntheticShot((160, 90)).geometry(rigid)
+        book = ExactMotion(SyntheticShot((160, 90)).geometry(rigid)).book
         for frame in (1, 12, 31):
-            assert not jumping(scene, frame)[[System.MATRICES, System.GENERATED, System.REST]].any()
+            assert not jumping(book, frame)[[System.MATRICES, System.GENERATED, System.REST]].any()
+
+
+def test_what_moves_is_compared_as_well_as_what_stays() -> None:
+    motion = ExactMotion(SyntheticShot((160, 90)).geometry(False))
+    for frame in (1, 12, 31):
+        compared, _ = jumped(motion.book, frame)
+        flow, seen = motion.pair(frame, frame + 1).flow, motion.pair(frame, frame + 1).strict
+        for number, count in enumerate(compared):
+            own = seen & (motion.book.owner(frame) == number)
+            if own.sum() > 100:
+                assert count > 0.8 * own.sum(), f"{np.abs(flow[own]).max():.1f} px"

@@ -190,6 +190,18 @@ def test_a_slow_slide_is_found() -> None:
     assert told(altered(captured, "Cloth", slide("generated", speed=0.002)), "Cloth")[0] == NAMES[System.REST]
 
 
+@pytest.mark.parametrize(("share", "source"), [(0.04, System.GENERATED), (0.2, System.REST)])
+def test_a_few_points_that_are_not_found_do_not_speak_against_a_coordinate(share: float, source: System) -> None:
+    """As in the creases of a character, which open and close; they are no slide."""
+    captured = probe()
+
+    def lost(layer: DataLayer, frame: int, whose: np.ndarray) -> DataLayer:
+        gone = whose & (np.cumsum(whose.sum(1)) <= share * whose.sum())[:, None]
+        return replace(layer, generated=put(layer.generated, gone, 1e3 + frame))
+
+    assert told(altered(captured, "Cloth", lost), "Cloth")[0] == NAMES[source]
+
+
 @pytest.mark.parametrize("pair", [(4, 5), (5, 4), (1, 8), (8, 1)])
 def test_a_slide_in_the_middle_of_the_shot_is_found_where_it_is_asked_for(pair: tuple[int, int]) -> None:
     captured = probe()
