@@ -101,6 +101,7 @@ class TokenBank:
     def __init__(self, device: torch.device | str | None = None) -> None:
         self._device = device
         self._tokens: dict[tuple[str, float, int], dict[int, tuple[Tensor, Tensor]]] = {}
+        self._projected: dict[tuple[str, float, int], tuple[Tensor, Tensor]] = {}
 
     def put(self, layer: str, call: Call, inputs: Tensor, outputs: Tensor) -> None:
         """Keep one layer's tokens (S * F, n, c) of one call, each frame's by themselves."""
@@ -108,6 +109,7 @@ class TokenBank:
         rows = zip(inputs, outputs, strict=True)
         for stream in call.streams:
             frames = self._tokens.setdefault((layer, call.timestep, stream), {})
+            self._projected.pop((layer, call.timestep, stream), None)
             for frame in call.frames:
                 before, after = next(rows)
                 frames[frame] = before.to(device, copy=True), after.to(device, copy=True)
@@ -131,12 +133,29 @@ class TokenBank:
         """Return what went into a layer for one frame, (n, c)."""
         return self._frames(layer, timestep, stream)[frame][0]
 
+    def projected(self, attn: Any, layer: str, call: Call, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return K and V (S, F * n, c) that the layer ``attn`` makes of what went into it, of all frames.
+
+        They are on the device and of the type of ``like``, and kept as long as that timestep is asked for, so that the
+        frames that look at one frame share them.
+        """
+        places = [(layer, call.timestep, stream) for stream in call.streams]
+        if any(timestep != call.timestep for _, timestep, _ in self._projected):
+            self._projected.clear()
+        for place in places:
+            if place not in self._projected:
+                inputs = self.inputs(*place).to(like)
+                self._projected[place] = attn.to_k(inputs), attn.to_v(inputs)
+        keys, values = zip(*(self._projected[place] for place in places), strict=True)
+        return torch.stack(keys), torch.stack(values)
+
     def output(self, layer: str, timestep: float, stream: int, frame: int) -> Tensor:
         """Return what came out of a layer for one frame, (n, c)."""
         return self._frames(layer, timestep, stream)[frame][1]
 
     def keep_only(self, frames: Collection[int]) -> None:
         """Let go of the tokens of all frames but these."""
+        self._projected.clear()
         for known in self._tokens.values():
             for frame in [frame for frame in known if frame not in frames]:
                 del known[frame]
@@ -219,12 +238,14 @@ class AttentionControl:
         """
 
         def mode(layer: str, attn: Any, tokens: Tensor, call: Call) -> Tensor:
-            places = [(layer, call.timestep, stream) for stream in call.streams]
-            source = torch.stack([torch.cat([bank.inputs(*place) for bank in banks]) for place in places]).to(tokens)
-            if not own:
-                return _attention(attn, _merged(tokens, call), source).reshape(tokens.shape)
-            source = source.repeat_interleave(len(call.frames), dim=0)
-            return _attention(attn, tokens, torch.cat([tokens, source], dim=1))
+            rows = tokens if own else _merged(tokens, call)
+            seen = [bank.projected(attn, layer, call, tokens) for bank in banks]
+            keys, values = (torch.cat(parts, dim=1) for parts in zip(*seen, strict=True))
+            if own:
+                keys, values = (part.repeat_interleave(len(call.frames), dim=0) for part in (keys, values))
+                keys = torch.cat([attn.to_k(tokens), keys], dim=1)
+                values = torch.cat([attn.to_v(tokens), values], dim=1)
+            return _looking(attn, rows, keys, values).reshape(tokens.shape)
 
         with self._controlled(layers, mode):
             yield
@@ -335,12 +356,16 @@ def _attention(attn: Any, queries: Tensor, source: Tensor, values: Tensor | None
 
     V is made of ``values`` (B, m, c), by default of ``source`` too.
     """
+    return _looking(attn, queries, attn.to_k(source), attn.to_v(source if values is None else values))
+
+
+def _looking(attn: Any, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attention of ``queries`` (B, n, c) to K and V (B, m, c) that a layer has made: (B, n, c)."""
 
     def heads(tokens: Tensor) -> Tensor:
         return tokens.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
 
-    query, key = heads(attn.to_q(queries)), heads(attn.to_k(source))
-    value = heads(attn.to_v(source if values is None else values))
+    query, key, value = heads(attn.to_q(queries)), heads(keys), heads(values)
     rows = max(1, LARGEST_SCORES // (key.shape[0] * key.shape[1] * key.shape[2]))
     seen = [scaled_dot_product_attention(part, key, value) for part in query.split(rows, dim=2)]
     out = torch.cat(seen, dim=2).transpose(1, 2).flatten(2)

@@ -340,3 +340,16 @@ def test_blocks_do_not_nest_and_leave_nothing_behind(control: AttentionControl, 
     with pytest.raises(ZeroDivisionError), control.joint():
         raise ZeroDivisionError
     assert torch.equal(denoise(x), plain)
+
+
+def test_what_is_recorded_anew_is_seen_anew(control: AttentionControl, denoise: Callable) -> None:
+    bank, fresh = TokenBank(), TokenBank()
+    for seed in (1, 2):
+        with control.record(bank):
+            denoise(latents(seed))
+        with control.attend(bank):
+            seen = denoise(latents(3))
+    with control.record(fresh):
+        denoise(latents(2))
+    with control.attend(fresh):
+        assert torch.equal(denoise(latents(3)), seen)
