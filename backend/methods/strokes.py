@@ -42,7 +42,7 @@ DETAIL = 4.0  # px, across which strokes are told from what they cover
 
 @dataclass(frozen=True)
 class _Step:
-    """From a frame to a neighbour in time: ``flow`` back to it, its tone relative to the neighbour's, what is kept."""
+    """From a frame to a neighbour: the ``flow`` from there, its tone relative to the neighbour's, what is kept."""
 
     flow: np.ndarray
     difference: np.ndarray
@@ -86,9 +86,9 @@ class Strokes:
         shape = cells(self._run(self._frames[0])).shape[:2]
         before, after = [np.zeros((*shape, 9), np.float32)], [np.zeros((*shape, 9), np.float32)]
         for step in steps:
-            before.append(step.pass_on(before[-1]))
+            before.append(step.reversed().pass_on(before[-1]))
         for step in reversed(steps):
-            after.append(step.reversed().pass_on(after[-1]))
+            after.append(step.pass_on(after[-1]))
         shifts = map(steadied, before, reversed(after))
         self._shifts = dict(zip(self._frames, shifts, strict=True))
         surfaces = self._sights.surfaces
@@ -98,16 +98,16 @@ class Strokes:
             self._contrast = float(np.mean([self._sights.contrast(self._steady.get(k), k) for k in self._references]))
 
     def _step(self, neighbours: tuple[int, int]) -> _Step:
-        """Return how tone is passed on from a frame to the next one."""
+        """Return how tone is passed back from a frame to the last one."""
         last, frame = neighbours
-        found = self._motion.pair(frame, last)
+        found = self._motion.pair(last, frame)
         weight, region = found.strict.astype(np.float32), self._pixels(REGION)
-        then = warp(self._run(last), found.flow, "linear")
-        difference, known = tone_difference(then, self._run(frame), weight, region)
+        now = warp(self._run(frame), found.flow, "linear")
+        difference, known = tone_difference(now, self._run(last), weight, region)
         kept = self._fading * np.minimum(known / KNOWN, 1)
         if self._source:
-            then = warp(self._source(last), found.flow, "linear")
-            difference = difference - tone_difference(then, self._source(frame), weight, region)[0]
+            now = warp(self._source(frame), found.flow, "linear")
+            difference = difference - tone_difference(now, self._source(last), weight, region)[0]
         else:
             kept = kept * np.exp(-((difference.mean(-1) / SUDDEN) ** 4))
         grid = at_cells(found, CELL, known.shape)

@@ -21,6 +21,7 @@ from .tree import grow
 
 NOBODY = -1
 TOLERANCE = 1.5  # footprints by which addresses may differ (exact-motion 1.1)
+FLOWS = 64 << 20  # bytes of flows kept: those between neighbours are asked for again, to be judged and to be used
 SEEDS = 4096  # pixels of one object that look-ups may start from, about
 ASKED = 256  # of an object's addresses are looked at for others like them
 APART = 8  # px
@@ -66,6 +67,7 @@ class AddressBook:
         self.unlisted = self.sky + 1
         self._owners: Cache[int, np.ndarray] = Cache(memory, lambda frame: bind(scene.layer(frame), scene.objects))
         self._pages: Cache[tuple[int, bytes], Page] = Cache(memory, self._make_page)
+        self._flows: Cache[tuple[int, int, bytes], np.ndarray] = Cache(FLOWS, self._find)
 
     def owner(self, frame: int) -> np.ndarray:
         """Return whose surface each pixel of ``frame`` shows, see :func:`bind`."""
@@ -81,15 +83,17 @@ class AddressBook:
         ``(H, W, 2)`` float32 pixels, NaN where it is not known: rigid objects and the sky are pushed by their matrices,
         the rest is looked up among the addresses of ``j``.
         """
+        return self._flows.get((i, j, systems.tobytes())).copy()
+
+    def _find(self, key: tuple[int, int, bytes]) -> np.ndarray:
+        i, j, systems = *key[:2], np.frombuffer(key[2], np.int8)
         source, target = self.page(i, systems), self.page(j, systems)
         flow = push(source.address, source.owner, self._to_clip(j, systems))
-        wanted = np.isin(systems, PULLED)
-        if wanted[np.unique(source.owner[source.owner >= 0])].any():
-            found = pull(
-                source.owner, source.address, wanted,
+        if len(source.places) and len(target.places):
+            pull(
+                flow, source.owner, source.address, np.isin(systems, PULLED),
                 target.owner, target.address, target.scale, target.slopes, target.tree, target.axes, target.places,
             )  # fmt: skip
-            flow = np.where(np.isnan(flow), found, flow)
         return flow
 
     def agreement(
@@ -188,7 +192,8 @@ def bind(layer: DataLayer, objects: Sequence[SceneObject]) -> np.ndarray:
     owner = np.full(layer.index.shape, NOBODY, np.int32)
     owner[layer.sky] = len(objects)
     code = layer.index[layer.surface].astype(np.int64) << 32 | layer.random[layer.surface].view(np.uint32)
-    codes, place = np.unique(code, return_inverse=True)
+    runs = np.flatnonzero(np.diff(code, prepend=~code[:1]))  # far fewer than pixels
+    codes, place = np.unique(code[runs], return_inverse=True)
     numbers = np.full(len(codes), len(objects) + 1, np.int32)
     for k, index in enumerate(codes >> 32):
         candidates = listed[int(index)]
@@ -197,5 +202,5 @@ def bind(layer: DataLayer, objects: Sequence[SceneObject]) -> np.ndarray:
             numbers[k] = candidates[int(offsets.argmin())]
         elif len(candidates) == 1 and (not layer.addressed or not objects[candidates[0]].instance):
             numbers[k] = candidates[0]
-    owner[layer.surface] = numbers[place]
+    owner[layer.surface] = np.repeat(numbers[place], np.diff(runs, append=len(code)))
     return owner

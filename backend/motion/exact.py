@@ -55,7 +55,8 @@ class ExactMotion:
             better &= (owner >= 0) & ~self.stability.changing[owner] & np.isfinite(vector).all(-1)
             flow[better] = vector[better]
         valid, strict = self.book.agreement(i, j, flow, systems)
-        found = Correspondence(np.nan_to_num(flow), valid.astype(np.float32), strict)
+        flow[~np.isfinite(flow)] = 0
+        found = Correspondence(flow, valid.astype(np.float32), strict)
         chained = (systems == System.VECTORS)[owner] & (owner >= 0)
         if not chained.any():
             return found

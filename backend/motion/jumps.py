@@ -43,7 +43,7 @@ def jumped(book: AddressBook, frame: int) -> tuple[np.ndarray, np.ndarray]:
     step = int(np.ceil(np.sqrt(here.index.size / LOOKED_AT)))
     owners = book.owner(frame), book.owner(frame + 1)
     flows = neighbour_flow(here, 1), neighbour_flow(there, -1), push(here.position, owners[0], _moves(scene, frame))
-    sought, shown = ((layer.generated, layer.rest, layer.uv) for layer in (here, there))
+    sought, shown = (tuple(map(np.ascontiguousarray, (each.generated, each.rest, each.uv))) for each in (here, there))
     return _compare(step, len(scene.objects), *owners, *flows, sought, shown)
 
 

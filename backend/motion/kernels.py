@@ -39,12 +39,11 @@ def push(address: np.ndarray, owner: np.ndarray, matrices: np.ndarray) -> np.nda
         for x in range(width):
             if owner[y, x] < 0:
                 continue
-            m = matrices[owner[y, x]]
-            a, b, c = np.float64(address[y, x, 0]), np.float64(address[y, x, 1]), np.float64(address[y, x, 2])
-            w = m[3, 0] * a + m[3, 1] * b + m[3, 2] * c + m[3, 3]
+            o, (a, b, c) = owner[y, x], _address(address, x, y)
+            w = matrices[o, 3, 0] * a + matrices[o, 3, 1] * b + matrices[o, 3, 2] * c + matrices[o, 3, 3]
             if w > 0:
-                u = (m[0, 0] * a + m[0, 1] * b + m[0, 2] * c + m[0, 3]) / w
-                v = (m[1, 0] * a + m[1, 1] * b + m[1, 2] * c + m[1, 3]) / w
+                u = (matrices[o, 0, 0] * a + matrices[o, 0, 1] * b + matrices[o, 0, 2] * c + matrices[o, 0, 3]) / w
+                v = (matrices[o, 1, 0] * a + matrices[o, 1, 1] * b + matrices[o, 1, 2] * c + matrices[o, 1, 3]) / w
                 flow[y, x, 0] = (u + 1) * width / 2 - 0.5 - x
                 flow[y, x, 1] = (1 - v) * height / 2 - 0.5 - y
     return flow
@@ -61,9 +60,10 @@ def transform(points: np.ndarray, owner: np.ndarray, matrices: np.ndarray) -> np
     for y in range(height):
         for x in range(width):
             if owner[y, x] >= 0:
-                m, p = matrices[owner[y, x]], points[y, x]
+                o, (a, b, c) = owner[y, x], _address(points, x, y)
                 for k in range(3):
-                    out[y, x, k] = m[k, 0] * p[0] + m[k, 1] * p[1] + m[k, 2] * p[2] + m[k, 3]
+                    turned = matrices[o, k, 0] * a + matrices[o, k, 1] * b + matrices[o, k, 2] * c
+                    out[y, x, k] = turned + matrices[o, k, 3]
     return out
 
 
@@ -76,24 +76,51 @@ def differentiate(owner: np.ndarray, address: np.ndarray, scale: np.ndarray) -> 
     """
     height, width = owner.shape
     slopes = np.zeros((height, width, 6), np.float32)
+    above = np.full((width, 3), np.inf)
     for y in range(height):
+        left = (np.inf, np.inf, np.inf)
         for x in range(width):
-            if owner[y, x] < 0:
-                continue
-            q, here = _address(address, x, y), (0.0, 0.0, 0.0)
-            for axis in range(2):
-                dx, dy = 1 - axis, axis
-                a = _side(owner, address, scale, x, y, dx, dy, q, here)
-                b = _side(owner, address, scale, x, y, -dx, -dy, q, here)
-                flatter = a if _square(a) <= _square(b) else (-b[0], -b[1], -b[2])
-                if _square(flatter) < np.inf:
-                    slopes[y, x, 3 * axis], slopes[y, x, 3 * axis + 1], slopes[y, x, 3 * axis + 2] = flatter
+            right, below = _gap(owner, address, x, y, x + 1, y), _gap(owner, address, x, y, x, y + 1)
+            if owner[y, x] >= 0:
+                e, w, n, s = min(x + 1, width - 1), max(x - 1, 0), max(y - 1, 0), min(y + 1, height - 1)
+                cx = _flatter(scale[y, e], right, scale[y, w], left)
+                cy = _flatter(scale[s, x], below, scale[n, x], (above[x, 0], above[x, 1], above[x, 2]))
+                slopes[y, x, 0], slopes[y, x, 1], slopes[y, x, 2] = cx
+                slopes[y, x, 3], slopes[y, x, 4], slopes[y, x, 5] = cy
+            left = right
+            above[x, 0], above[x, 1], above[x, 2] = below
     return slopes
+
+
+@inlined
+def _gap(owner: np.ndarray, address: np.ndarray, x: int, y: int, u: int, v: int) -> Point:
+    """Difference of address from one pixel to the next; infinite where that shows something else."""
+    if u >= owner.shape[1] or v >= owner.shape[0] or owner[v, u] != owner[y, x]:
+        return np.inf, np.inf, np.inf
+    p, q = _address(address, x, y), _address(address, u, v)
+    return q[0] - p[0], q[1] - p[1], q[2] - p[2]
+
+
+@inlined
+def _flatter(s: float, a: Point, t: float, b: Point) -> Point:
+    """Return s a or t b, whichever is shorter; 0 where both are infinite."""
+    first, second = np.float64(s) ** 2 * _square(a), np.float64(t) ** 2 * _square(b)
+    if min(first, second) == np.inf:
+        return 0.0, 0.0, 0.0
+    return (s * a[0], s * a[1], s * a[2]) if first <= second else (t * b[0], t * b[1], t * b[2])
 
 
 @inlined
 def _address(address: np.ndarray, x: int, y: int) -> Point:
     return np.float64(address[y, x, 0]), np.float64(address[y, x, 1]), np.float64(address[y, x, 2])
+
+
+@inlined
+def _slopes(slopes: np.ndarray, x: int, y: int) -> tuple[Point, Point]:
+    return (
+        (np.float64(slopes[y, x, 0]), np.float64(slopes[y, x, 1]), np.float64(slopes[y, x, 2])),
+        (np.float64(slopes[y, x, 3]), np.float64(slopes[y, x, 4]), np.float64(slopes[y, x, 5])),
+    )
 
 
 @inlined
@@ -225,9 +252,17 @@ def _settle(
         if u < 0 or v < 0 or u >= width or v >= height or owner[v, u] != owner[y, x]:
             continue
         g = _residual(address, scale, u, v, q)
+        beside = (
+            _edge(owner, address, scale, u, v, ahead[0], 0, q, g),
+            _edge(owner, address, scale, u, v, -ahead[0], 0, q, g),
+        )
+        below = (
+            _edge(owner, address, scale, u, v, 0, ahead[1], q, g),
+            _edge(owner, address, scale, u, v, 0, -ahead[1], q, g),
+        )
         for corner in range(4):
             sx, sy = ahead[0] * (1 - 2 * (corner & 1)), ahead[1] * (1 - (corner & 2))
-            cx, cy = _edge(owner, address, scale, u, v, sx, 0, q, g), _edge(owner, address, scale, u, v, 0, sy, q, g)
+            cx, cy = beside[corner & 1], below[corner >> 1]
             if cx[0] == np.inf or cy[0] == np.inf:
                 continue
             ex, ey, left, footprint = _solve(g, cx, cy)
@@ -256,8 +291,8 @@ def _walk(
         if here[0] < 0:
             break
         x, y = here
-        c = slopes[y, x]
-        dx, dy, _, _ = _solve(_residual(address, scale, x, y, q), (c[0], c[1], c[2]), (c[3], c[4], c[5]))
+        cx, cy = _slopes(slopes, x, y)
+        dx, dy, _, _ = _solve(_residual(address, scale, x, y, q), cx, cy)
         px, py = x + min(max(dx, -LEAP), LEAP), y + min(max(dy, -LEAP), LEAP)
         there = _nearest_owned(owner, min(max(px, 0.0), right), min(max(py, 0.0), bottom), o)
         if there in (here, before):
@@ -279,19 +314,18 @@ def _beside(flow: np.ndarray, owner: np.ndarray, x: int, y: int, turn: int, k: i
 
 @njit(cache=True, nogil=True)
 def pull(
-    owner_i: np.ndarray, address_i: np.ndarray, wanted: np.ndarray,
+    flow: np.ndarray, owner_i: np.ndarray, address_i: np.ndarray, wanted: np.ndarray,
     owner: np.ndarray, address: np.ndarray, scale: np.ndarray, slopes: np.ndarray,
     tree: np.ndarray, axes: np.ndarray, places: np.ndarray,
-) -> np.ndarray:  # fmt: skip
+) -> None:  # fmt: skip
     """Find the addresses of frame i in the page of frame j (exact-motion 1.1, "pull").
 
-    ``wanted`` ``(owners,)`` bool says whose pixels to look up. A look-up starts from the answer of a pixel beside it,
-    else, once in 2 x 2 pixels, from the nearest seed: ``tree`` and ``axes`` (``tree.grow``) hold (address, owner *
-    SPREAD) of some pixels of j, ``places`` ``(N, 2)`` where they are; a sweep back fills what the first one left.
-    Returns the flow ``(H, W, 2)`` float32 in pixels, NaN where an address is not found.
+    ``wanted`` ``(owners,)`` bool says whose pixels to look up, where the ``flow`` ``(H, W, 2)`` float32 is NaN; what is
+    found is written there, in pixels. A look-up starts from the answer of a pixel beside it, else, once in 2 x 2
+    pixels, from the nearest seed: ``tree`` and ``axes`` (``tree.grow``) hold (address, owner * SPREAD) of some pixels
+    of j, ``places`` ``(N, 2)`` where they are; a sweep back fills what the first one left.
     """
     height, width = owner_i.shape
-    flow = np.full((height, width, 2), np.nan, np.float32)
     query = np.empty(4)
     for step in range(2 * height * width):
         turn, at = (1, step) if step < height * width else (-1, 2 * height * width - 1 - step)
@@ -313,7 +347,6 @@ def pull(
                 found, px, py = _walk(owner, address, scale, slopes, o, q, places[seed, 0], places[seed, 1])
         if found:
             flow[y, x, 0], flow[y, x, 1] = px - x, py - y
-    return flow
 
 
 @inlined
@@ -329,8 +362,7 @@ def _apart(
     """
     if owner[v, u] != o:
         return np.inf, np.inf
-    g, c = _residual(address, scale, u, v, q), slopes[v, u]
-    cx, cy = (c[0], c[1], c[2]), (c[3], c[4], c[5])
+    g, (cx, cy) = _residual(address, scale, u, v, q), _slopes(slopes, u, v)
     dx, dy = px - u, py - v
     left = (g[0] + cx[0] * dx + cy[0] * dy, g[1] + cx[1] * dx + cy[1] * dy, g[2] + cx[2] * dx + cy[2] * dy)
     xx, yy = _square(cx), _square(cy)

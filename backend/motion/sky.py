@@ -18,17 +18,17 @@ def sky_address(camera: Camera, size: tuple[int, int]) -> np.ndarray:
     the screen: there it is the image position (x, y, 0). For other cameras it is NaN. ``size`` is (width, height).
     """
     width, height = size
-    x, y = np.moveaxis(pixel_grid(size).astype(np.float64), -1, 0)
     if camera.kind == "ORTHO":
-        return np.stack([x, y, np.zeros_like(x)], -1).astype(np.float32)
+        return np.dstack([pixel_grid(size), np.zeros((height, width), np.float32)])
     if camera.kind != "PERSP":
         return np.full((height, width, 3), np.nan, np.float32)
-    x, y = (x + 0.5) * (2 / width) - 1, 1 - (y + 0.5) * (2 / height)
-    p = camera.projection
+    x, y = (np.arange(width) + 0.5) * (2 / width) - 1, 1 - (np.arange(height) + 0.5) * (2 / height)
+    p, axes = camera.projection, _rotation(camera)
     # A view ray at z = -1: clip x = p00 vx - p02 and clip w = 1, hence vx = (x + p02) / p00.
-    view = np.stack([(x + p[0, 2]) / p[0, 0], (y + p[1, 2]) / p[1, 1], -np.ones_like(x)], -1)
-    direction = view @ _rotation(camera).T
-    return (direction / np.linalg.norm(direction, axis=-1, keepdims=True)).astype(np.float32)
+    across, up = (x + p[0, 2]) / p[0, 0], (y + p[1, 2]) / p[1, 1]
+    direction = (np.outer(across, axes[:, 0]) - axes[:, 2])[None] + np.outer(up, axes[:, 1])[:, None]
+    length = np.sqrt(np.einsum("yxk,yxk->yx", direction, direction))
+    return (direction / length[..., None]).astype(np.float32)
 
 
 def sky_matrix(camera: Camera, size: tuple[int, int]) -> np.ndarray:

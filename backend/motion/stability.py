@@ -48,8 +48,8 @@ def disagrees(counts: np.ndarray) -> np.ndarray:
     Returns ``(owners,)`` bool.
     """
     compared, sliding, drifting, lost = counts
-    off = (sliding > SLIDE[1] * compared + CHANCE) | (drifting > DRIFT[1] * compared) | (lost > LOST * compared + CHANCE)
-    return (compared >= ENOUGH) & off
+    off = (sliding > SLIDE[1] * compared + CHANCE) | (lost > LOST * compared + CHANCE)
+    return (compared >= ENOUGH) & (off | (drifting > DRIFT[1] * compared))
 
 
 class Stability:

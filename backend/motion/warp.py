@@ -51,15 +51,15 @@ def gather(image: np.ndarray, flow: np.ndarray, scale: np.ndarray) -> np.ndarray
     Bicubic sampling alone would alias where a surface is now smaller than when it was painted. Those are few pixels,
     and only they are sampled again.
     """
-    result = warp(image, flow)
-    octaves = np.minimum(np.log2(np.maximum(scale, 1)), OCTAVES)
-    octaves[octaves < LEAST] = 0
-    position = pixel_grid((flow.shape[1], flow.shape[0])) + flow
-    for octave in range(1, int(np.ceil(octaves.max())) + 1):
-        few = octaves > octave - 1
-        places = position[few]
+    position = pixel_grid((flow.shape[1], flow.shape[0])) + flow.astype(np.float32, copy=False)
+    result = _sampled(image, position).reshape(-1, 3)
+    few = np.flatnonzero(scale > 2**LEAST)
+    octaves = np.minimum(np.log2(scale.ravel()[few]), OCTAVES)
+    for octave in range(1, int(np.ceil(octaves.max(initial=0))) + 1):
+        few, octaves = few[octaves > octave - 1], octaves[octaves > octave - 1]
+        places = position.reshape(-1, 2)[few]
         rows = np.resize(places, (-(-len(places) // ROW), ROW, 2))  # OpenCV's limit is 32767 in a row
         blurred = _sampled(cv2.GaussianBlur(image, (0, 0), 0.5 * 2**octave), rows).reshape(-1, 3)[: len(places)]
-        share = np.minimum(octaves[few] - (octave - 1), 1)[:, None]
+        share = np.minimum(octaves - (octave - 1), 1)[:, None]
         result[few] += share * (blurred - result[few])
-    return np.clip(result, 0, 1)
+    return np.clip(result, 0, 1).reshape(*flow.shape[:2], 3)

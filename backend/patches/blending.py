@@ -109,17 +109,27 @@ def faded(weights: Sequence[np.ndarray], radius: float) -> list[np.ndarray]:
     return [part * (share + taken) for share, part in zip(shares, inside, strict=True)]
 
 
+@njit(cache=True, nogil=True)
 def sampling(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the smaller and the larger singular value of the Jacobian of p -> p + ``flow``, ``(H, W)`` each.
+    """Return the smaller and the larger singular value of the Jacobian of p -> p + ``flow``, ``(H, W)`` float32 each.
 
     They say how many pixels of the other frame a pixel covers, across and along: below 1 the surface is seen larger
     here than there, and what is gathered is stretched; above 1 it is seen smaller, and what is gathered aliases.
     """
-    dx, dy = np.gradient(flow, axis=1), np.gradient(flow, axis=0)
-    determinant = (1 + dx[..., 0]) * (1 + dy[..., 1]) - dx[..., 1] * dy[..., 0]
-    square = (1 + dx[..., 0]) ** 2 + (1 + dy[..., 1]) ** 2 + dx[..., 1] ** 2 + dy[..., 0] ** 2
-    root = np.sqrt(np.maximum(square**2 - 4 * determinant**2, 0))
-    return np.sqrt(np.maximum(square - root, 0) / 2), np.sqrt((square + root) / 2)
+    height, width = flow.shape[:2]
+    small, large = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
+    for y in range(height):
+        north, south = max(y - 1, 0), min(y + 1, height - 1)
+        for x in range(width):
+            west, east = max(x - 1, 0), min(x + 1, width - 1)
+            a = 1 + (flow[y, east, 0] - flow[y, west, 0]) / max(east - west, 1)
+            b = (flow[y, east, 1] - flow[y, west, 1]) / max(east - west, 1)
+            c = (flow[south, x, 0] - flow[north, x, 0]) / max(south - north, 1)
+            d = 1 + (flow[south, x, 1] - flow[north, x, 1]) / max(south - north, 1)
+            square, determinant = a * a + b * b + c * c + d * d, a * d - b * c
+            root = np.sqrt(max(square * square - 4 * determinant * determinant, 0.0))
+            small[y, x], large[y, x] = np.sqrt(max(square - root, 0.0) / 2), np.sqrt((square + root) / 2)
+    return small, large
 
 
 def outlines(index: np.ndarray, depth: np.ndarray) -> np.ndarray:

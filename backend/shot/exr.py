@@ -116,24 +116,25 @@ def _layer(passes: dict[str, np.ndarray], shape: tuple[int, int]) -> DataLayer:
     depth, position = take("Depth", 1)[..., 0], take("Position", 3)
     generated, rest, random = take("TemperaGenerated", 4), take("TemperaRest", 3), take("TemperaRandom", 1)[..., 0]
     vector = take("Vector", 4)
-    known = (np.abs(vector) < 1e4).all(-1)  # NaN is not; 1e4 stands outside a render border
+    known = _everywhere(np.abs(vector) < 1e4)  # NaN is not; 1e4 stands outside a render border
     sky = ~(depth < SKY_DEPTH)
-    surface = ~sky & np.isfinite(position).all(-1)
+    surface = ~sky & _everywhere(np.isfinite(position))
     if addressed:
-        numbers = np.concatenate([generated, rest, random[..., None]], -1)
-        surface &= np.isfinite(numbers).all(-1) & (np.abs(generated[..., 3] - 1) < 1e-3)
+        surface &= _everywhere(np.isfinite(generated)) & _everywhere(np.isfinite(rest)) & np.isfinite(random)
+        surface &= np.abs(generated[..., 3] - 1) < 1e-3
         sky &= ~(generated[..., 3] > 1e-3)
 
     def finite(values: np.ndarray, otherwise: float = 0.0) -> np.ndarray:
-        return np.nan_to_num(values, nan=otherwise, posinf=otherwise, neginf=otherwise)
+        known = np.isfinite(values)
+        return values if known.all() else np.where(known, values, np.float32(otherwise))
 
     return DataLayer(
         depth=finite(depth, 1e10),
         normal=finite(take("Normal", 3)),
-        vector=np.where(known[..., None], vector, np.float32(np.nan)),
+        vector=vector if known.all() else np.where(known[..., None], vector, np.float32(np.nan)),
         position=finite(position),
         uv=finite(take("UV", 2)),
-        generated=finite(generated[..., :3]),
+        generated=np.ascontiguousarray(finite(generated[..., :3])),
         rest=finite(rest),
         random=finite(random),
         index=np.rint(finite(take("Object Index", 1)[..., 0])).astype(np.int32),
@@ -141,6 +142,11 @@ def _layer(passes: dict[str, np.ndarray], shape: tuple[int, int]) -> DataLayer:
         sky=sky,
         addressed=addressed,
     )
+
+
+def _everywhere(which: np.ndarray) -> np.ndarray:
+    """Return where all channels of ``which`` (H, W, C) bool hold, (H, W): far faster than ``all`` over a short axis."""
+    return np.logical_and.reduce([which[..., k] for k in range(which.shape[-1])])
 
 
 def write_picture(path: Path, image: np.ndarray, alpha: np.ndarray | None = None) -> None:

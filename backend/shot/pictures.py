@@ -37,5 +37,5 @@ def encode_png(image: np.ndarray, alpha: np.ndarray | None = None) -> bytes:
     channels = image if alpha is None else np.dstack([image, alpha])
     levels = np.rint(np.clip(channels, 0.0, 1.0) * 255).astype(np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(levels).save(buffer, format="PNG", compress_level=3)
+    Image.fromarray(levels).save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()
