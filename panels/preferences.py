@@ -20,6 +20,7 @@ STANDINGS = {
 def draw_places(layout: bpy.types.UILayout, chosen: TEMPERA_preferences) -> None:
     """Draw where the worker and the jobs are."""
     layout.use_property_split = True
+    layout.use_property_decorate = False
     layout.prop(chosen, "worker_python")
     if problem := worker_problem(chosen.worker_python):
         draw_text(layout, translated(problem), "ERROR")

@@ -21,6 +21,7 @@ class TEMPERA_PT_render(bpy.types.Panel):
             frames=len(range(scene.frame_start, scene.frame_end + 1, scene.frame_step)),
             problems=scene.tempera.render_problems(),
             operators={"tempera.stylize_render": "RENDER_ANIMATION"},
+            strips=False,
             footage=False,
         )
         shared.draw(self.layout, scene, source)

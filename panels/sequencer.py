@@ -24,6 +24,7 @@ class TEMPERA_PT_sequencer(bpy.types.Panel):
             frames=sum(map(len, spans)),
             problems=scene.tempera.strip_problems(spans),
             operators={"tempera.stylize_strips": "SEQUENCE", "tempera.deflicker": "MOD_SMOOTH"},
+            strips=True,
             footage=any(strip.type != "SCENE" for strip in strips),
         )
         shared.draw(self.layout, scene, source)

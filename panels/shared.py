@@ -25,18 +25,23 @@ FIX_LABELS = {
 
 @dataclass(frozen=True)
 class Source:
-    """What a panel would stylize: how many frames, what stands in the way, and the operators that start it, by icon."""
+    """What a panel would stylize: how many frames, what stands in the way, and the operators that start it, by icon.
+
+    ``strips`` says whether it is strips or the scene's render, ``footage`` whether there is no scene behind it.
+    """
 
     frames: int
     problems: Sequence[Problem]
     operators: Mapping[str, str]
+    strips: bool
     footage: bool
 
 
 def draw(layout: bpy.types.UILayout, scene: bpy.types.Scene, source: Source) -> None:
     """Draw all sections for one source of ``scene``."""
     draw_problems(layout, source, "backend")
-    last = next((job for job in reversed(session.current().jobs) if job.scene == scene), None)
+    like = [job for job in session.current().jobs if bool(job.files.source.get("strip")) == source.strips]
+    last = next((job for job in reversed(like) if job.scene == scene), None)
     if body := section(layout, "style", "Style"):
         draw_style(body, scene, source)
     if body := section(layout, "objects", "Objects", closed=True):
