@@ -20,6 +20,7 @@ from .channels import free_channel
 from .versions import Strip, all_strips, content_start, handles, move_to, strips, trim_to
 
 PROPERTY = "tempera_source"
+WITH_CONTENTS = ("IMAGE", "MOVIE", "SCENE", "META", "MOVIECLIP", "MASK")  # others begin where they are seen
 DRAGS = ("TRANSFORM_OT_", "SEQUENCER_OT_slip")  # operators that hold strips until the mouse is let go
 
 
@@ -83,7 +84,7 @@ def _follow(scene: bpy.types.Scene, strip: Strip, named: Mapping[str, Strip]) ->
     if source is None:
         return
     owner = strip.parent_meta() or scene.sequence_editor
-    now, here = place_of(source), place_of(strip)
+    now, here = _now(source, bond.at), place_of(strip)
     if now == bond.at or strip.lock or owner.channels[strip.channel].lock:
         return
     in_step = here.start - bond.lag in (bond.at.start, now.start)  # as it was, or moved along with its source by hand
@@ -92,15 +93,18 @@ def _follow(scene: bpy.types.Scene, strip: Strip, named: Mapping[str, Strip]) ->
     shift = now.start - bond.at.start
     before = Place(now.start, round(bond.at.left + shift), round(bond.at.right + shift))
     rest = _cut_off(scene, source, now, before)
-    if rest is not None and here.left + now.start + bond.lag - here.start >= now.right:  # it was cut as well
-        _keep(strip, dataclasses.replace(bond, source=rest.name, at=Place(now.start, now.right, before.right)))
-        _follow(scene, strip, named)
-        return
+    if rest is not None:
+        begins = content_start(rest)
+        off = Bond(rest.name, Place(begins, now.right, before.right), now.start + bond.lag - begins)
+        if here.left + now.start + bond.lag - here.start >= now.right:  # it was cut as well
+            _keep(strip, off)
+            _follow(scene, strip, named)
+            return
     channel = strip.channel
     move_to(strip, now.start + bond.lag)
     if rest is not None and now.right < handles(strip)[1]:
         other = strip.split(now.right, "SOFT")
-        _keep(other, dataclasses.replace(bond, source=rest.name, at=Place(now.start, now.right, before.right)))
+        _keep(other, off)
         _follow(scene, other, named)
     _trim_along(strip, before, now)
     with contextlib.suppress(UserError):  # where no channel is free, Blender has found it a place
@@ -126,7 +130,17 @@ def _cut_off(scene: bpy.types.Scene, source: Strip, now: Place, before: Place) -
         return None
     beside = strips(source.parent_meta() or scene.sequence_editor)
     pieces = [each for each in beside if each.type == source.type and PROPERTY not in each]
-    return next((each for each in pieces if place_of(each)[:2] == (now.start, now.right)), None)
+    begins = now.start if source.type in WITH_CONTENTS else now.right
+    return next((each for each in pieces if place_of(each)[:2] == (begins, now.right)), None)
+
+
+def _now(source: Strip, before: Place) -> Place:
+    """Return where ``source`` lies; one without contents was moved where both its handles were, else trimmed."""
+    start, left, right = place_of(source)
+    if source.type not in WITH_CONTENTS:
+        shift = left - before.left
+        start = before.start + (shift if right - before.right == shift else 0)
+    return Place(start, left, right)
 
 
 def _bond(strip: Strip) -> Bond:

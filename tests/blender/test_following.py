@@ -10,7 +10,7 @@ from typing import Any
 import bpy
 import numpy as np
 import pytest
-from sequencer_kit import captured_job, image_strip, picture, rendered, small_scene, trim
+from sequencer_kit import captured_job, effect, image_strip, picture, rendered, small_scene, trim
 from session_kit import session
 
 SHOT = range(10, 30)
@@ -88,6 +88,28 @@ def test_it_is_cut_where_its_source_is_and_each_piece_follows_its_own(
     assert np.array_equal(rendered(scene, 125, tmp_path), picture(25))
     assert np.array_equal(rendered(scene, 17, tmp_path), picture(17))
     assert np.array_equal(rendered(scene, 16, tmp_path), np.zeros_like(picture(0)))
+
+
+def test_a_source_without_contents_is_trimmed_moved_and_cut_alike(
+    versions: ModuleType, module: Any, settle: Callable[[], None], tmp_path: Path
+) -> None:
+    scene, timeline = small_scene(), module("operators.timeline")
+    source = effect(versions.strips(scene.sequence_editor), "COLOR", 1, 10, 20, ())
+    at = list(module("operators.following").place_of(source))
+    job = captured_job(module("backend.bridge.job"), tmp_path / "job", SHOT, SHOT, strip=source.name, at=at)
+    timeline.place(scene, job, SHOT, set(SHOT))
+    trim(source, 3, 0)
+    settle()
+    assert pieces(scene, timeline, job, versions) == [(13, 30)]
+    assert np.array_equal(rendered(scene, 13, tmp_path), picture(13))
+    versions.trim_to(source, 13, 25)
+    source.split(20, "SOFT")
+    settle()
+    assert pieces(scene, timeline, job, versions) == [(13, 20), (20, 25)]
+    versions.move_to(source, 40)
+    settle()
+    assert (40, 47) in pieces(scene, timeline, job, versions)
+    assert np.array_equal(rendered(scene, 41, tmp_path), picture(14))
 
 
 def test_cut_both_at_once_each_piece_finds_its_own(
