@@ -193,12 +193,18 @@ print(region.x + x, window.height - region.y - y)
         self._click_down(right - 8, (top, bottom), is_open)
 
     def open_preferences(self, section: str) -> None:
-        """Open the preferences by their keys, and a section such as "ADDONS" by a click."""
+        """Open the preferences, which have a window of their own, by their keys, and a section by a click."""
         self.press("ctrl+comma")
-        self.until("any(area.type == 'PREFERENCES' for each in window_manager.windows for area in each.screen.areas)")
+        self.until("window_manager.windows[-1].screen.areas[0].type == 'PREFERENCES'")
+        self._xdotool("search", "--name", "Preferences", "windowmove", "0", "100")  # a large one hangs over the edge
         self.settle()
         left, top, _, bottom = self.bounds("PREFERENCES", "WINDOW")
-        self._click_down(left - 60, (top, bottom), f"print(bpy.context.preferences.active_section == '{section}')")
+        self._click_down(left - 40, (top, bottom), f"print(bpy.context.preferences.active_section == '{section}')")
+
+    def close_preferences(self) -> None:
+        """Close their window, which has no frame here that could be clicked."""
+        self.run(CLOSE)
+        self.settle()
 
     def _click_down(self, x: int, rows: tuple[int, int], enough: str) -> None:
         """Click down a column from the first of ``rows`` to the last until a command prints "True"."""
@@ -241,6 +247,10 @@ def hold():
     held = job._capture._process if job.state == "capturing" else session._worker._process
     held.send_signal(signal.SIGSTOP)
 bpy.app.timers.register(hold)
+"""
+CLOSE = """
+with bpy.context.temp_override(window=window_manager.windows[-1]):
+    bpy.ops.wm.window_close()
 """
 AREA = """
 places = [(each, area) for each in window_manager.windows for area in each.screen.areas]

@@ -41,10 +41,7 @@ wide, widest, narrow = sorted((area for area in window.screen.areas if area.heig
 SHOW = {
     "PROPERTIES": "area.spaces[0].context = 'RENDER'",
     "SEQUENCE_EDITOR": "area.spaces[0].show_region_ui = True",
-    "PREFERENCES": """
-bpy.context.preferences.active_section = "ADDONS"
-bpy.context.window_manager.addon_search = "Tempera"
-""",
+    "PREFERENCES": "window_manager.addon_search = 'Tempera'",
 }
 LINK = """
 own = scene
@@ -84,8 +81,12 @@ def photograph(window: Blender, name: str, editor: str = "PROPERTIES", pages: in
     """Take pictures of an editor at each scale, scrolled down for each further page."""
     for scale in SCALES:
         window.run(f"bpy.context.preferences.view.ui_scale = {scale}")
-        width = "widest" if editor != "PROPERTIES" else "narrow" if scale == 1 else "wide"
-        window.run(f"area = {width}; area.type = '{editor}'")
+        if editor == "PREFERENCES":
+            window.open_preferences("ADDONS")
+            window.run("home = window_manager.windows[-1]; area = home.screen.areas[0]")
+        else:
+            width = "widest" if editor != "PROPERTIES" else "narrow" if scale == 1 else "wide"
+            window.run(f"home = window; area = {width}; area.type = '{editor}'")
         window.settle()  # only when it is drawn Blender 4.3 knows what it can show
         window.run(SHOW[editor])
         if editor == "SEQUENCE_EDITOR":
@@ -100,10 +101,13 @@ def photograph(window: Blender, name: str, editor: str = "PROPERTIES", pages: in
             window.move(left + wide // 2, top + high // 2)
             time.sleep(0.3)
             window.scroll(60 if page + 1 < pages else -60)
-        window.run("area.type = 'IMAGE_EDITOR'")
+        if editor == "PREFERENCES":
+            window.close_preferences()
+        else:
+            window.run("area.type = 'IMAGE_EDITOR'")
 
 
-BOUNDS = "print(area.x, window.height - area.y - area.height, area.width, area.height)"
+BOUNDS = f"print(home.x + area.x, {SIZE[1]} - home.y - area.y - area.height, area.width, area.height)"
 
 
 def test_what_stands_in_the_way_is_mended_by_its_button(window: Blender) -> None:

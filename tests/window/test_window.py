@@ -71,10 +71,6 @@ scene.frame_end += 1
 with bpy.context.temp_override(window=window):
     bpy.ops.ed.undo_push(message="a longer scene")
 """
-CLOSE_PREFERENCES = """
-with bpy.context.temp_override(window=window_manager.windows[-1]):
-    bpy.ops.wm.window_close()
-"""
 FRAMES = 6
 FILE_MENU = (40, 12)
 
@@ -204,8 +200,7 @@ def test_tempera_is_switched_off_during_a_run_and_on_again(window: Blender) -> N
     window.press_button("preferences.addon_enable", "PREFERENCES")
     window.run(f"session = importlib.import_module('{NAME}.operators.session').current()")
     window.picture("12-on-again")
-    window.run(CLOSE_PREFERENCES)
-    window.settle()
+    window.close_preferences()
     window.press_button("tempera.resume", "PROPERTIES")
     window.until(f"{JOBS} and not {JOBS}[-1].active")
     assert state(window) == "done"
