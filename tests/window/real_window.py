@@ -244,7 +244,10 @@ def hold():
     job = session.jobs[-1] if session.jobs else None
     if job is None or not ({condition}):
         return 0.01
-    held = job._capture._process if job.state == "capturing" else session._worker._process
+    process = job._capture._process if job.state == "capturing" else session._worker._process
+    if process is None or process.poll() is not None:  # has not begun, or is through
+        return 0.01
+    held = process
     held.send_signal(signal.SIGSTOP)
 bpy.app.timers.register(hold)
 """

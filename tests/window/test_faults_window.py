@@ -33,7 +33,7 @@ with bpy.context.temp_override(window=window):
     bpy.ops.ed.undo_push(message="without earlier results")
 """
 STAGES = {
-    "capturing": "job.state == 'capturing' and job.progress > 0",
+    "capturing": "job.state == 'capturing'",
     "running": "job.state == 'running'",
     "growing": "job.state == 'running' and job.strip is not None and len(job.strip.elements) > 5",
 }
