@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate
 
 from ..bridge.errors import UserError
 from .loading import load_part, refuse_pickle
+from .memory import pass_on_out_of_memory
 from .parts import Parts
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -36,6 +37,7 @@ def add_lora(parts: Parts, path: Path, weight: float) -> None:
         holder.fuse_lora(lora_scale=weight, adapter_names=["tempera"], safe_fusing=True)
         holder.unload_lora_weights()
     except (ValueError, RuntimeError, KeyError) as error:
+        pass_on_out_of_memory(error)
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"The LoRA {path} does not fit the model ({reason}). Choose one of its family.") from error
 
@@ -58,6 +60,7 @@ class StyleAdapter:
         try:
             holder.load_ip_adapter(state, subfolder="", weight_name="", image_encoder_folder=None)
         except (ValueError, RuntimeError, KeyError) as error:
+            pass_on_out_of_memory(error)
             reason = " ".join(str(error).split())[:160]
             raise UserError(f"The style adapter {path} does not fit the model ({reason}). Choose another.") from error
         holder.set_ip_adapter_scale(scale)
@@ -87,6 +90,7 @@ def _read(path: Path, what: str) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
+        pass_on_out_of_memory(error)
         raise UserError(f"The {what} {path} cannot be read ({error}). Choose a .safetensors file.") from error
 
 

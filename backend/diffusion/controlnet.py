@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..bridge.errors import UserError
 from .loading import load_part, read_json, refuse_nan, refuse_pickle
+from .memory import pass_on_out_of_memory
 from .protocol import Images
 
 CLASSES = {"ControlNetModel": diffusers.ControlNetModel, "ControlNetUnionModel": diffusers.ControlNetUnionModel}
@@ -107,6 +108,7 @@ def _read_file(path: Path, unet: Any) -> Any:
         )  # fmt: skip
         network.load_state_dict(weights)
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError) as error:
+        pass_on_out_of_memory(error)
         reason = " ".join(str(error).split())[:160]
         raise UserError(
             f"The ControlNet {path} does not fit the model ({reason}). Choose one made for this family of models, or "

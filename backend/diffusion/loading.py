@@ -12,6 +12,7 @@ import transformers
 from safetensors import SafetensorError
 
 from ..bridge.errors import UserError
+from .memory import pass_on_out_of_memory
 
 diffusers.utils.logging.disable_progress_bar()
 transformers.utils.logging.disable_progress_bar()
@@ -57,6 +58,7 @@ def load_part(kinds: dict[str, Any], folder: Path, dtype: torch.dtype) -> Any:
     try:
         network, report = kinds[name].from_pretrained(folder, dtype=dtype, output_loading_info=True, **options)
     except (SafetensorError, OSError, ValueError, RuntimeError, TypeError) as error:
+        pass_on_out_of_memory(error)
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"The model part {folder} cannot be opened ({reason}). Copy the model again.") from error
     lost = sorted(map(str, report["missing_keys"])) or sorted(map(str, report["mismatched_keys"]))

@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import torch
+from safetensors import SafetensorError
 
 from ..bridge.errors import UserError
 from ..bridge.models.library import count_numbers, look, memory_problem
@@ -23,6 +24,7 @@ from ..bridge.models.library import count_numbers, look, memory_problem
 TILES = (1536, 768, 384)  # px
 BYTES_PER_PIXEL = 3600  # an estimate for decoding: seven maps of 256 channels at full resolution, in half precision
 SPARE = 0.9  # the share of the free memory that a plan may count on
+SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "could not create a primitive")
 LARGEST = 0.75  # about the share of a model that its largest network is
 
 
@@ -95,11 +97,20 @@ def needed(resident: int, plan: MemoryPlan, size: tuple[int, int]) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether ``error`` is memory running out; each back end says it its own way."""
+    """Return whether ``error``, or what it came of, is memory running out; each back end says it its own way."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     words = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in words or "can't allocate memory" in words)
+    if isinstance(error, RuntimeError | OSError | SafetensorError) and any(sign in words for sign in SIGNS):
+        return True
+    origin = error.__cause__ or error.__context__
+    return origin is not None and is_out_of_memory(origin)
+
+
+def pass_on_out_of_memory(error: BaseException) -> None:
+    """Raise MemoryError where memory ran out while a file was read: nothing is wrong with the file then."""
+    if is_out_of_memory(error):
+        raise MemoryError(str(error)) from error
 
 
 def give_back() -> None:

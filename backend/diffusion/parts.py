@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from ..bridge.errors import UserError
 from .loading import load_part, load_tokenizer, read_index, read_json, refuse_nan, refuse_pickle
+from .memory import pass_on_out_of_memory
 
 ENCODERS = {
     "CLIPTextModel": transformers.CLIPTextModel,
@@ -87,6 +88,7 @@ def opening(path: Path, base: Path) -> Iterator[None]:
     try:
         yield
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError) as error:
+        pass_on_out_of_memory(error)
         reason = " ".join(str(error).split())[:160]
         raise UserError(
             f"The model {path} cannot be opened with the base {base} ({reason}). Choose a base of its family."

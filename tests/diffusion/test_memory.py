@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.models import modeling_utils
+from safetensors import SafetensorError
 
 from backend import worker
 from backend.bridge.errors import UserError
@@ -77,6 +79,28 @@ def test_a_run_that_runs_out_ends_with_the_frames_of_the_smaller_plan(
     assert json.loads(job.memory_path.read_text()) == {"offload": True, "tile": 1536}
 
 
+def test_memory_that_runs_out_while_a_model_is_read_is_not_taken_for_a_damaged_file(
+    sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """diffusers tells such an error in an OSError of its own, as it tells a damaged file."""
+    read, tried = modeling_utils.load_state_dict, []
+
+    def short(*arguments: Any, **keywords: Any) -> Any:
+        if not tried:
+            tried.append(True)
+            try:
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 41943040 bytes.")
+            except RuntimeError:
+                raise OSError("Unable to load weights from checkpoint file") from None
+        return read(*arguments, **keywords)
+
+    monkeypatch.setattr(modeling_utils, "load_state_dict", short)
+    job = make_job(tmp_path / "job", sd_folder)
+    ended = run_job(job.folder, lambda _: None, lambda: False)
+    assert tried and ended.state == "done"
+    assert "Memory ran out, so the run went on with one network at a time" in ended.message
+
+
 def test_a_plan_with_other_tiles_paints_all_frames_by_it(
     sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +143,8 @@ def test_each_back_end_says_it_in_its_own_way() -> None:
         torch.OutOfMemoryError("CUDA out of memory."),
         RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB)"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("could not create a primitive"),
+        SafetensorError("Error preparing buffer: Cannot allocate memory (os error 12)"),
     ):
         assert is_out_of_memory(error)
     assert not is_out_of_memory(RuntimeError("shapes"))
