@@ -101,7 +101,7 @@ CATALOGUE = (
     _xl_controlnet("controlnet-depth-sdxl-1.0", "Depth for XL", "depth", "Holds the space of a shot"),
     _xl_controlnet(
         "controlnet-union-sdxl-1.0", "Normals, Lines and More for XL", "normal",
-        "One for all: holds normals, lines, depth, soft edges or edges, whichever control is chosen",
+        "Holds normals, lines, depth, soft edges or edges, whichever control is chosen",
     ),
     _xl_controlnet("controlnet-canny-sdxl-1.0", "Edges for XL", "edges", "Holds what is drawn on surfaces"),
     _xl_controlnet("controlnet-tile-sdxl-1.0", "Tile for XL", "tile", "Holds colours and places; repaints the detail"),
