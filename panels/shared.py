@@ -73,13 +73,14 @@ def draw_declared(layout: bpy.types.UILayout, scene: bpy.types.Scene, section: s
     specs = {name: settings.specs(scene.tempera.group)[name] for name in shown(scene, section)}
     column = layout.column()
     column.use_property_decorate = any(spec.over_time for _, _, spec in specs.values())  # the dot that sets keyframes
+    boxes = fits("", [spec.label for kind, _, spec in specs.values() if kind is bool])  # all stand in one column
     for name, home in shown(scene, section).items():
         kind, _, spec = specs[name]
         if kind is str and not spec.subtype and not spec.choices:
             row = column.row()
             row.use_property_decorate = False  # words need all the width there is
             row.prop(home, name, text="", placeholder=spec.label)
-        elif fits("", [spec.label]) if kind is bool else fits(spec.label, [label for _, label, _ in spec.choices]):
+        elif boxes if kind is bool else fits(spec.label, [label for _, label, _ in spec.choices]):
             column.prop(home, name)
         elif kind is str:
             column.label(text=spec.label)
@@ -215,7 +216,8 @@ def cost_lines(scene: bpy.types.Scene, frames: int) -> list[str]:
     if cost is None:
         lines.append(rpt_("Time: known after the first run here"))
     else:
-        lines.append(rpt_("About {time}, {memory:.1f} GB").format(time=duration(cost.seconds), memory=cost.gigabytes))
+        time = duration(max(1.0, cost.seconds))
+        lines.append(rpt_("About {time}, {memory:.1f} GB").format(time=time, memory=cost.gigabytes))
     return lines
 
 
