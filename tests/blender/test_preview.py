@@ -15,6 +15,7 @@ from session_kit import FRAMES, build_scene, captured_shot, drive, new_job, pain
 @pytest.fixture(autouse=True)
 def no_jobs_before(extension: str) -> None:
     session(extension).jobs.clear()
+    session(extension).list_jobs()
     session(extension).drop_preview()
 
 
