@@ -17,7 +17,7 @@ SCENE = """
 shared = importlib.import_module("{name}.panels.shared")
 fold = shared.section
 preferences = importlib.import_module("{name}.preferences")
-scene.render.engine, scene.cycles.samples = "CYCLES", 1
+scene.render.engine, scene.cycles.samples, scene.cycles.use_denoising = "CYCLES", 1, False  # not all builds can
 scene.render.resolution_x, scene.render.resolution_y, scene.render.resolution_percentage = 64, 36, 100
 scene.frame_start, scene.frame_end = 1, 3
 for panel in list(bpy.types.Panel.__subclasses__()):
