@@ -98,7 +98,7 @@ def photograph(window: Blender, name: str, editor: str = "PROPERTIES", pages: in
             window.move(SIZE[0] // 2, SIZE[1] - 8)  # where there is no tooltip
             window.settle()
             window.picture(f"{name}-{scale:g}x" + (f"-{page + 1}" if pages > 1 else ""), (left, top, wide, high))
-            window.move(left + wide // 2, top + high // 2)
+            window.move(left + 3 * wide // 4, top + high // 2)  # over a sidebar, where there is one
             time.sleep(0.3)
             window.scroll(60 if page + 1 < pages else -60)
         if editor == "PREFERENCES":
