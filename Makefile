@@ -32,6 +32,7 @@ bench: environments
 	$(BPY) tools/bench_truth.py build/bench-truth size=256x144 frames=17 end=17 lag=8
 	$(BPY) tools/bench_ticks.py demo/job build/bench-ticks.json
 	$(WORKER) -m backend bench demo/job --shots build/bench --truth build/bench-truth --ticks build/bench-ticks.json \
+		$(if $(wildcard build/window/ticks.json),--window build/window/ticks.json) \
 		--write bench.json
 
 # From the zip to the painted demo shot and back, in a fresh profile, with a package index of its own: prints how long a

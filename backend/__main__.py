@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--only", nargs="+", default=(), help="run only these diffusion methods, or on these shots")
     bench.add_argument("--truth", type=Path, help="folder of a shot with its ray-cast truth to hold motion against")
     bench.add_argument("--ticks", type=Path, help="times of Blender's main thread at work (tools/bench_ticks.py)")
+    bench.add_argument("--window", type=Path, help="the same, of the real window (make test-window)")
     bench.add_argument("--write", type=Path, help="write the rows as JSON")
     bench.add_argument("--report", type=Path, help="write the table as Markdown")
     return parser
@@ -137,7 +138,8 @@ def _sheet(chosen: argparse.Namespace) -> int:
 def _bench(chosen: argparse.Namespace) -> int:
     from .measure.bench import bench, markdown, table
 
-    rows = bench(chosen.job, chosen.write, chosen.quick, chosen.shots, chosen.truth, chosen.ticks, chosen.only)
+    ticks = {place: times for place, times in (("blender", chosen.ticks), ("window", chosen.window)) if times}
+    rows = bench(chosen.job, chosen.write, chosen.quick, chosen.shots, chosen.truth, ticks, chosen.only)
     sys.stdout.write(table(rows))
     if chosen.report:
         chosen.report.write_text(markdown(rows), encoding="utf-8")

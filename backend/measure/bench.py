@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +44,17 @@ SYNTHETIC: dict[str, tuple[Callable[[], Rows], ...]] = {
 
 def bench(
     folder: Path, target: Path | None = None, quick: bool = False, shots: Path | None = None,
-    truth: Path | None = None, ticks: Path | None = None, only: Collection[str] = (),
+    truth: Path | None = None, ticks: Mapping[str, Path] | None = None, only: Collection[str] = (),
 ) -> dict[str, dict[str, Any]]:
     """Measure everything on the job in ``folder``, and, unless ``quick``, what takes long or needs no job.
 
     ``shots`` is a folder of captured shots on which to measure the diffusion methods too, ``truth`` one shot with its
-    ray-cast truth, ``ticks`` the times of Blender's main thread at work. ``only`` names methods or shots in ``shots``:
-    then nothing else is measured.
+    ray-cast truth, ``ticks`` the times of Blender's main thread at work, by where it was. ``only`` names methods or
+    shots in ``shots``: then nothing else is measured.
     Returns ``{name: {"value", "unit", "bar", "holds"}}`` and writes that to ``target`` as JSON if one is given.
     UserError where the job or its shot cannot be read.
     """
-    found: Rows = {} if only else _beside_diffusion(folder, quick, truth, ticks)
+    found: Rows = {} if only else _beside_diffusion(folder, quick, truth, ticks or {})
     if shots is not None:
         tables = importlib.import_module(".bench_diffusion", __package__).diffusion_tables(shots, only)
         found |= {f"diffusion | {name}": one for name, one in tables.items()}
@@ -65,7 +65,7 @@ def bench(
     return rows
 
 
-def _beside_diffusion(folder: Path, quick: bool, truth: Path | None, ticks: Path | None) -> Rows:
+def _beside_diffusion(folder: Path, quick: bool, truth: Path | None, ticks: Mapping[str, Path]) -> Rows:
     """Return all rows but those of the diffusion methods."""
     job = Job.open(folder)
     shot = Shot.open(job.shot_folder)
@@ -82,8 +82,8 @@ def _beside_diffusion(folder: Path, quick: bool, truth: Path | None, ticks: Path
     if truth is not None:
         for cast in (ray_cast_truth, rendered_noise):
             found |= {f"motion: {name}": one for name, one in cast(truth).items()}
-    if ticks is not None:
-        found |= {f"blender: {name}": one for name, one in tick_times(ticks).items()}
+    for place, times in ticks.items():
+        found |= {f"{place}: {name}": one for name, one in tick_times(times).items()}
     return found
 
 
