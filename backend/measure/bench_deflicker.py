@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
-from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +25,14 @@ from ..motion.correspondence import Motion
 from ..motion.estimate import EstimatedMotion
 from ..motion.warp import warp
 from ..shot.pictures import encode_png
-from ..shot.shot import Shot, frame_file, read_json
+from ..shot.shot import Shot, frame_file
 from .bench_diffusion import BASELINE, BASELINES, stylized
 from .metrics import MeasuredShot
 from .rows import Rows, cpu_seconds, row
 from .stylizers import stylizers
 from .synthetic import SyntheticShot
 from .texture import Run
+from .there_and_back import there_and_back
 from .verdict import judge
 
 LAG = 3  # frames between the two of which one is remapped to the other
@@ -61,36 +60,26 @@ def remap_cost(job: Job, shot: Shot) -> Rows:  # noqa: ARG001
 
 
 def strip_time(job: Job, shot: Shot) -> Rows:  # noqa: ARG001
-    """Deflicker strips alone, from the disk to the disk: footage of ``LONG`` frames, and the shot with its render data.
+    """Deflicker strips of ``LONG`` frames alone, from the disk to the disk: footage, and a rendered shot.
 
-    The footage is the shot's pictures there and back; what the shot itself takes is scaled to as many frames. Seconds
-    are those of the clock, on the cores that the run got: beside other work it gets less of them than there are.
+    Both are the shot there and back. Seconds are those of the clock, on the cores that the run got: beside other work
+    it gets less of them than there are.
     """
     rows: Rows = {}
-    with tempfile.TemporaryDirectory() as name:
-        footage = there_and_back(shot, LONG, Path(name) / "footage")
-        _deflicker_on_disk(shot.folder, WARM)  # which compiles
-        for kind, folder in {"footage": footage, "a rendered shot": shot.folder}.items():
+    _deflicker_on_disk(shot.folder, WARM)  # which compiles
+    size = f"{shot.width} x {shot.height}"
+    for kind, data in {"footage": False, "a rendered shot": True}.items():
+        if data and not shot.has_data:
+            continue
+        with tempfile.TemporaryDirectory() as name:
+            folder = there_and_back(shot, LONG, Path(name) / "long", data)
             started = time.perf_counter()
             busy = cpu_seconds(partial(_deflicker_on_disk, folder))
-            spent, share = time.perf_counter() - started, LONG / len(Shot.open(folder).frames)
-            rows[f"{LONG} frames of {kind}"] = row(spent * share, "s", at_most=30)
-            rows[f"{LONG} frames of {kind}, processor time"] = row(busy * share, "CPU s")
-            rows[f"{LONG} frames of {kind}, cores kept busy"] = row(busy / spent, f"of {os.cpu_count()}")
+            spent = time.perf_counter() - started
+        rows[f"{LONG} frames of {kind}, {size}"] = row(spent, "s", at_most=30)
+        rows[f"{LONG} frames of {kind}, {size}, processor time"] = row(busy, "CPU s")
+        rows[f"{LONG} frames of {kind}, {size}, cores kept busy"] = row(busy / spent, f"of {os.cpu_count()}")
     return rows
-
-
-def there_and_back(shot: Shot, count: int, folder: Path) -> Path:
-    """Write footage of ``count`` frames into ``folder``: the pictures of ``shot``, forwards and backwards by turns."""
-    there = shot.frames
-    pictures = islice(cycle([*there, *there[-2:0:-1]]), count)
-    (folder / "beauty").mkdir(parents=True)
-    for number, frame in enumerate(pictures, 1):
-        source, target = (path / "beauty" for path in (shot.folder, folder))
-        shutil.copyfile(source / frame_file(frame, "png"), target / frame_file(number, "png"))
-    bare = {"frames": list(range(1, count + 1)), "data_frames": [], "cameras": {}, "objects": [], "cuts": []}
-    write_json(folder / "shot.json", read_json(shot.folder / "shot.json") | bare)
-    return folder
 
 
 def planted_flicker(job: Job, shot: Shot) -> Rows:  # noqa: ARG001
