@@ -78,10 +78,11 @@ class Strokes:
         self._contrast, self._outline_detail = 1.0, 0.0
 
     def look(self) -> Iterator[int]:
-        """Find out how every frame's tone is to be moved."""
-        steps = []
-        for frame, step in zip(self._frames[1:], ahead(self._step, pairwise(self._frames)), strict=True):
-            steps.append(step)
+        """Find out how every frame's tone is to be moved; from the last to the first, since that is painted next."""
+        steps: list[_Step] = []
+        backwards = list(pairwise(self._frames))[::-1]
+        for (frame, _), step in zip(backwards, ahead(self._step, backwards), strict=True):
+            steps.insert(0, step)
             yield frame
         shape = cells(self._run(self._frames[0])).shape[:2]
         before, after = [np.zeros((*shape, 9), np.float32)], [np.zeros((*shape, 9), np.float32)]
