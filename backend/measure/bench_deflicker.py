@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..bridge.files import write_file, write_json
+from ..bridge.files import write_file
 from ..bridge.job import Job
 from ..bridge.settings import from_keywords
 from ..bridge.settings.deflicker import DeflickerSettings

@@ -44,7 +44,7 @@ def _write_data(shot: Shot, sources: Sequence[int], folder: Path) -> None:
     for k, source in enumerate(sources):
         before = sources[k - 1] if k else source - 1
         after = sources[k + 1] if k + 1 < len(sources) else source + 1
-        original, target = (path / frame_file(n, "exr") for path, n in ((shot.folder / "data", source), (folder, k + 1)))
+        original, target = shot.folder / "data" / frame_file(source, "exr"), folder / frame_file(k + 1, "exr")
         known = written.setdefault((before, source, after), target)
         if known != target:
             _link(known, target)
