@@ -111,7 +111,8 @@ def _take() -> float | None:
         return TAKE_SECONDS
     scene = bpy.data.scenes.get(name)
     if search is _search and files and scene and not session.current().find(files.folder):
-        session.current().add(files, scene)
+        with contextlib.suppress(UserError):  # a shot that cannot be read; a timer that raises is never called again
+            session.current().add(files, scene)
     return None if search is _search and files is None else TAKE_SECONDS
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import bpy
 import pytest
+from sequencer_kit import captured_job
 from session_kit import FRAMES, build_scene, contents, drive, new_job, session, some_frames, unbroken
 
 
@@ -179,6 +180,17 @@ def test_what_was_interrupted_in_a_file_that_was_never_saved_is_known_again(exte
     assert jobs[0].folder not in known and "Interrupted" in known[jobs[1].folder]
     for job in jobs:
         job.files.remove()
+
+
+def test_a_job_whose_shot_is_damaged_does_not_hinder_the_others(extension: str, module: Any, tmp_path: Path) -> None:
+    scene, blend = build_scene(), tmp_path / "shot.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(blend))
+    bridge, place = module("backend.bridge.job"), tmp_path / "tempera"
+    files = [captured_job(bridge, place / each, [1], [1], blend=str(blend), scene=scene.name) for each in "ab"]
+    (files[0].shot_folder / "shot.json").write_text("")
+    session(extension).jobs.clear()
+    bpy.ops.wm.open_mainfile(filepath=str(blend))
+    assert [job.folder for job in session(extension).jobs] == [files[1].folder]
 
 
 def test_a_last_job_that_is_gone_does_not_hinder_opening(extension: str, tmp_path: Path) -> None:
