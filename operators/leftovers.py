@@ -47,16 +47,15 @@ class Leftovers:
             self._thread.join()
 
     def _begin(self, unwanted: Collection[Path]) -> None:
-        """Delete the ``unwanted`` that are not known by now, then look."""
+        """Delete the ``unwanted`` that are leftovers still, then look."""
         if self.busy:
             raise UserError("The jobs are looked at already. Wait a moment.")
         place, known = user_folder() / "jobs", {job.folder for job in session.current().jobs}
 
         def work() -> None:
-            for folder in unwanted:
+            for folder in leftovers(place, known).keys() & unwanted:  # a file may have been saved since, or be at work
                 with contextlib.suppress(UserError):
-                    if folder not in known:
-                        JobFolder.open(folder).remove()
+                    JobFolder.open(folder).remove()
             self.found = leftovers(place, known)
 
         self._thread = threading.Thread(target=work, daemon=True)

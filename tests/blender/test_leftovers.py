@@ -49,6 +49,17 @@ def test_only_jobs_that_nothing_leads_to_are_told_and_removed(extension: str, mo
     session(extension).jobs.clear()
 
 
+def test_what_belongs_to_a_file_since_somebody_looked_is_kept(extension: str, module: Any, place: Path) -> None:
+    here = module("operators.leftovers").current()
+    files = captured_job(module("backend.bridge.job"), place / "saved later", range(1, 3), [1])
+    rested(files)
+    here.refresh()
+    assert files.folder in here.found
+    files.note_source(blend="/there/shot.blend")  # by another Blender
+    here.remove()
+    assert files.frame_path(1).is_file() and here.found == {}
+
+
 def test_a_job_belongs_to_its_file_once_that_is_saved(extension: str, module: Any, place: Path, tmp_path: Path) -> None:
     scene, bridge = bpy.context.scene, module("backend.bridge.job")
     files = captured_job(bridge, place / "first", range(1, 3), [1], blend="", scene=scene.name)
