@@ -2,7 +2,8 @@
 
 The strip of a result keeps where its source was when both were last looked at, in a custom property, so that undo, redo
 and files need no care. It follows as long as it lies in step with its source, each frame over the one that it was made
-of; a strip that the artist moved away by itself, or locked, stays where it is.
+of; a strip that the artist moved away by itself, or locked, stays where it is, and so does one whose source is gone or
+has another name.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ def dragging() -> bool:
 def _follow(scene: bpy.types.Scene, strip: Strip, named: Mapping[str, Strip]) -> None:
     bond = _bond(strip)
     source = named.get(bond.source)
-    if source is None:
+    if source is None:  # another strip may get its name, which is not to take this one along
+        del strip[PROPERTY]
         return
     owner = strip.parent_meta() or scene.sequence_editor
     now, here = _now(source, bond.at), place_of(strip)

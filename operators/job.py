@@ -18,6 +18,7 @@ from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from . import timeline
 from .capture import Capture, capture_scene, capture_strip
+from .following import place_of
 from .shared_shot import SharedShot
 from .standing import ACTIVE, Question, Standing
 from .versions import Strip, all_strips
@@ -184,7 +185,7 @@ class Job(Standing):
         self.note_file()
         if self.scene is not None and self._blend and not self.files.source.get("blend"):
             with contextlib.suppress(UserError):
-                self.files.belong_to(self._blend)
+                self.files.note_source(blend=self._blend)
 
     def scene_after_load(self) -> bpy.types.Scene | None:
         """Return the job's scene in the file that was just opened, None when it is another file."""
@@ -216,7 +217,9 @@ class Job(Standing):
         named = {strip.name: strip for strip in all_strips(scene.sequence_editor)} if scene.sequence_editor else {}
         if source["strip"] not in named:
             raise UserError(f"The strip {source['strip']} is gone. Bring it back, then resume.")
-        return capture_strip(scene, named[source["strip"]], self.files.shot_folder, source.get("frames"))
+        strip = named[source["strip"]]
+        self.files.note_source(at=list(place_of(strip)))  # it may have been moved since the job was made
+        return capture_strip(scene, strip, self.files.shot_folder, source.get("frames"))
 
     def drop_capture(self) -> None:
         """End the capture, if one runs; whole frames are kept."""

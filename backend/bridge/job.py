@@ -117,10 +117,11 @@ class Job:
         }
         write_json(self.folder / "job.json", plain)
 
-    def belong_to(self, blend: str) -> None:
-        """Note that the file which the job is of was saved as ``blend``; UserError when that cannot be written."""
-        self.source = {**self.source, "blend": blend}
-        self._write_spec()
+    def note_source(self, **changed: Any) -> None:
+        """Note what is ``changed`` in :attr:`source` by now; UserError when that cannot be written."""
+        if any(self.source.get(name) != value for name, value in changed.items()):
+            self.source = {**self.source, **changed}
+            self._write_spec()
 
     def change(self, run: Settings, keys: Mapping[int, Path]) -> None:
         """Take other settings and key frames for the next run; each frame stays until it is made again.

@@ -163,6 +163,33 @@ def test_it_keeps_its_channel_and_covers_no_other_strip(
     assert (result.channel, versions.handles(result)) == (3, (60, 80))
 
 
+def test_a_strip_that_gets_the_name_of_a_source_that_is_gone_takes_no_result_along(
+    source: Any, result: Any, versions: ModuleType, settle: Callable[[], None], tmp_path: Path
+) -> None:
+    scene = bpy.context.scene
+    versions.strips(scene.sequence_editor).remove(source)
+    settle()
+    image_strip(scene, tmp_path / "other", range(70, 75), channel=1)
+    settle()
+    assert versions.handles(result) == (10, 30)
+
+
+def test_a_shot_that_is_captured_anew_lies_where_its_source_is_by_then(
+    source: Any, versions: ModuleType, module: Any, extension: str, tmp_path: Path
+) -> None:
+    scene, stylize = bpy.context.scene, module("operators.stylize")
+    settings = module("backend.bridge.settings").from_keywords("exemplar")
+    files = stylize.make_files(tmp_path / "job", settings, stylize.origin_of(source), {})
+    job = session(extension).add(files, scene).resume()
+    job.cancel()
+    versions.move_to(source, 50)
+    job.resume().cancel()
+    frames = range(*versions.handles(source))
+    result = module("operators.timeline").place(scene, type(files).open(files.folder), frames, {50})
+    assert versions.handles(result) == (50, 51)
+    session(extension).jobs.clear()
+
+
 def test_undo_takes_both_back(
     source: Any, result: Any, job: Any, versions: ModuleType, module: Any, settle: Callable[[], None]
 ) -> None:
