@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
 import bpy
+import numpy as np
 
 from ..backend.bridge import settings
 from ..backend.bridge.settings import Settings
@@ -62,10 +63,15 @@ def keyframed(scene: bpy.types.Scene, run: Settings, most: int = 64) -> dict[int
     action = scene.animation_data.action if scene.animation_data else None
     specs, homes = settings.specs(type(run.chosen)), scene.tempera.homes
     paths = {homes[name].path_from_id(name): name for name, (_, _, spec) in specs.items() if spec.over_time}
-    known = {paths[each.data_path]: each for each in (curves(action) if action else ()) if each.data_path in paths}
+    moving = [each for each in (curves(action) if action else ()) if not each.mute]
+    known = {paths[each.data_path]: each for each in moving if each.data_path in paths}
     frames = range(scene.frame_start, scene.frame_end + 1)
     some = frames[:: -(-len(frames) // most)] if known else ()
-    return {frame: {name: curve.evaluate(frame) for name, curve in known.items()} for frame in some}
+    limits = {name: (specs[name][2].low, specs[name][2].high) for name in known}  # Blender keeps values within, too
+    return {
+        frame: {name: float(np.clip(curve.evaluate(frame), *limits[name])) for name, curve in known.items()}
+        for frame in some
+    }
 
 
 @contextlib.contextmanager

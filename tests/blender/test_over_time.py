@@ -53,6 +53,11 @@ def test_keyframes_count_in_what_a_run_will_cost(scene: bpy.types.Scene, module:
     animate(scene, "guidance", f1=1.0, f500=5.0, f1000=1.0)
     assert scene.tempera.diffusion.guidance == 1.0
     assert costs.evaluations(scene, 1000) == 2 * alone
+    (curve,) = module("operators.render_tools").curves(scene.animation_data.action)
+    curve.keyframe_points[1].co.y = 500.0  # beyond the limits, where a curve may lead but no value does
+    assert costs.evaluations(scene, 1000) == 2 * alone
+    curve.mute = True
+    assert costs.evaluations(scene, 1000) == alone
     scene.tempera.method = "exemplar"
     assert costs.evaluations(scene, 1000) == 0
 
