@@ -43,6 +43,11 @@ SHOW = {
     "SEQUENCE_EDITOR": "area.spaces[0].show_region_ui = True",
     "PREFERENCES": "window_manager.addon_search = 'Tempera'",
 }
+ALONE = """
+with bpy.context.temp_override(window=window, area=area, region=area.regions[0]):
+    bpy.ops.screen.screen_full_area()  # and back: at a scale of 2 a sidebar has no room beside other editors
+area = next(each for each in window.screen.areas if each.type == "SEQUENCE_EDITOR")
+"""
 LINK = """
 own = scene
 own.tempera.method = "deflicker"
@@ -90,6 +95,7 @@ def photograph(window: Blender, name: str, editor: str = "PROPERTIES", pages: in
         window.settle()  # only when it is drawn Blender 4.3 knows what it can show
         window.run(SHOW[editor])
         if editor == "SEQUENCE_EDITOR":
+            window.run(ALONE)
             window.settle()
             window.open_tab("Tempera", editor)
         left, top, wide, high = map(int, window.run(BOUNDS).split())
@@ -103,8 +109,10 @@ def photograph(window: Blender, name: str, editor: str = "PROPERTIES", pages: in
             window.scroll(60 if page + 1 < pages else -60)
         if editor == "PREFERENCES":
             window.close_preferences()
-        else:
-            window.run("area.type = 'IMAGE_EDITOR'")
+            continue
+        if editor == "SEQUENCE_EDITOR":
+            window.run(ALONE)
+        window.run("area.type = 'IMAGE_EDITOR'")
 
 
 BOUNDS = f"print(home.x + area.x, {SIZE[1]} - home.y - area.y - area.height, area.width, area.height)"
