@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import bpy
 from bpy.props import BoolProperty, EnumProperty
@@ -41,10 +42,14 @@ def preview(
     return session.current().show_preview(make_files(folder, run, origin, keys), scene, shot)
 
 
-def captured_job(origin: Mapping[str, object], frames: Sequence[int]) -> Job | None:
-    """Return the newest job of the same scene or strip whose captured shot has all of ``frames``, None without one."""
+def captured_job(origin: Mapping[str, Any], frames: Sequence[int]) -> Job | None:
+    """Return the newest job of the same scene or strip whose captured shot has all of ``frames``, None without one.
+
+    The frames of a strip that was moved since then are others.
+    """
     for job in reversed(session.current().jobs):
         same = all(job.files.source.get(name) == origin[name] for name in ("blend", "scene", "strip"))
+        same &= job.files.source.get("at", [])[:1] == origin["at"][:1]
         if same and set(frames) <= set(job.shot_frames):
             return job
     return None

@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 import numpy as np
 import pytest
-from sequencer_kit import image_strip, picture, read_png, small_scene, write_png
+from sequencer_kit import captured_job, image_strip, picture, read_png, small_scene, write_png
 from session_kit import FRAMES, build_scene, captured_shot, drive, new_job, painted_keys, session
 
 
@@ -94,6 +94,20 @@ def test_a_strip_is_looked_at_where_the_playhead_is(extension: str, module: Any,
     assert preview.wait()
     assert np.array_equal(read_png(preview.files.preview_picture)[..., :3], picture(7)[..., :3])
     assert [path.stem for path in preview.files.shot_folder.glob("beauty/*.png")] == ["000007"]
+
+
+def test_a_strip_that_was_moved_since_it_was_captured_is_not_looked_at_by_its_old_frames(
+    extension: str, module: Any, tmp_path: Path
+) -> None:
+    scene, look = small_scene(), module("operators.preview")
+    strip = image_strip(scene, tmp_path / "source", range(5, 12), channel=1)
+    origin = module("operators.stylize").origin_of(strip)
+    files = captured_job(module("backend.bridge.job"), tmp_path / "job", range(5, 12), [], **origin)
+    job = session(extension).add(files, scene)
+    assert look.captured_job(module("operators.stylize").origin_of(strip), [7]) == job
+    module("operators.versions").move_to(strip, 7)
+    assert look.captured_job(module("operators.stylize").origin_of(strip), [7]) is None
+    session(extension).jobs.clear()
 
 
 def test_a_preview_goes_before_jobs_that_wait_and_the_next_one_takes_its_place(
