@@ -112,7 +112,7 @@ def _take() -> float | None:
     scene = bpy.data.scenes.get(name)
     if search is _search and files and scene and not session.current().find(files.folder):
         with contextlib.suppress(UserError):  # a shot that cannot be read; a timer that raises is never called again
-            session.current().add(files, scene)
+            session.current().add(files, scene).note_saved()  # its strip may have come from a file that never was
     return None if search is _search and files is None else TAKE_SECONDS
 
 

@@ -60,6 +60,19 @@ def test_what_belongs_to_a_file_since_somebody_looked_is_kept(extension: str, mo
     assert files.frame_path(1).is_file() and here.found == {}
 
 
+def test_a_job_whose_strip_came_from_a_file_that_was_never_saved_belongs_to_the_one_that_has_it(
+    extension: str, module: Any, place: Path, tmp_path: Path
+) -> None:
+    scene, bridge = bpy.context.scene, module("backend.bridge.job")
+    files = captured_job(bridge, place / "pasted", range(1, 3), [1], blend="", scene="Elsewhere")
+    module("operators.timeline").place(scene, files, range(1, 3), {1})
+    session(extension).jobs.clear()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
+    assert bridge.Job.open(files.folder).source["blend"] == str(tmp_path / "shot.blend")
+    session(extension).jobs.clear()
+
+
 def test_a_job_belongs_to_its_file_once_that_is_saved(extension: str, module: Any, place: Path, tmp_path: Path) -> None:
     scene, bridge = bpy.context.scene, module("backend.bridge.job")
     files = captured_job(bridge, place / "first", range(1, 3), [1], blend="", scene=scene.name)
