@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import platform
+import subprocess
+import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +31,8 @@ from backend.diffusion.unet import UNetModel
 from backend.worker import run_job
 from tests.diffusion import tiny
 from tests.footage import write_shot
+
+ROOT = Path(__file__).resolve().parents[2]
 
 SIZE, FRAMES = (61, 43), [1, 2, 3]
 Painted = dict[int, bytes]
@@ -260,3 +265,14 @@ def test_a_file_that_is_no_checkpoint_is_refused_by_its_header(sd_folder: Path, 
     lora = tiny.save_lora(tmp_path / "lora.safetensors", sd_folder)
     with pytest.raises(UserError, match=r"lora\.safetensors is a lora\. Choose a whole checkpoint"):
         open_model(lora)
+
+
+def test_freed_memory_stays_until_it_is_given_back() -> None:
+    """In a process of its own, whose allocator no other test has set."""
+    script = (
+        "import psutil, torch; from backend.diffusion import memory; memory.hold_freed(); held = [torch.ones(1 << 20)"
+        " for _ in range(40)]; own = psutil.Process().memory_info; held.clear(); kept = own().rss; memory.give_back();"
+        " print(kept - own().rss)"
+    )
+    freed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert int(freed) > 100 << 20 or platform.libc_ver()[0] != "glibc"

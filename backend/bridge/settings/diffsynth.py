@@ -14,7 +14,7 @@ class DiffsynthSettings(BlendSettings, MotionSettings, DiffusionSettings):
     """All frames denoised side by side, and deflickered as pictures on the way."""
 
     deflicker_every: int = setting(
-        5, "Deflicker Every", "After every so many steps the frames are deflickered: less is slower; 0 for never",
+        6, "Deflicker Every", "After every so many steps the frames are deflickered: less is slower; 0 for never",
         low=0, high=1000, soft_high=20, unit="steps",
     )
     finish: bool = setting(True, "Deflicker Result", "Deflicker the finished frames once more")
