@@ -14,6 +14,8 @@ from typing import Any
 
 from .errors import UserError
 
+HELD = errno.EAGAIN, errno.EACCES, errno.EDEADLK  # what systems say of a file that another process has locked
+
 
 def write_file(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` so that the name only ever shows the whole file.
@@ -96,7 +98,10 @@ def artist_errors(path: Path) -> Iterator[None]:
 
 
 def lock(descriptor: int) -> bool:
-    """Take an exclusive lock on an open file without waiting; return whether it was free."""
+    """Take an exclusive lock on an open file without waiting; return whether it was free.
+
+    Where the file system knows no locks (some that lie on a network), it counts as free.
+    """
     try:
         if os.name == "nt":
             import msvcrt
@@ -106,6 +111,6 @@ def lock(descriptor: int) -> bool:
             import fcntl
 
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno not in HELD
     return True
