@@ -50,7 +50,7 @@ def jumped(book: AddressBook, frame: int) -> tuple[np.ndarray, np.ndarray]:
 def _moves(scene: SceneGeometry, frame: int) -> np.ndarray:
     """Return what carries owners' world points to the clip space of the next frame, ``(owners, 4, 4)``.
 
-    NaN for what is no object; an object without matrices stays where it is.
+    NaN for what is no object. Where an object has no matrices nothing is pushed, so that they count as off.
     """
     before, after = (np.nan_to_num(scene.matrices[:, f - scene.frames[0]]) for f in (frame, frame + 1))
     moves = scene.cameras[frame + 1].clip @ after @ np.linalg.pinv(before)
