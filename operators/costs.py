@@ -33,18 +33,18 @@ class Costs:
         self._path = path
         self._reports: dict[str, Any] | None = None
 
-    def of(self, scene: bpy.types.Scene, frames: int) -> Cost | None:
-        """Return what ``frames`` at the scene's size take as its panel is set, None where no run here ever told.
+    def of(self, scene: bpy.types.Scene, run: Settings, frames: int) -> Cost | None:
+        """Return what ``frames`` at the scene's size take by ``run``, None where no run here ever told.
 
         All grows as the method expects its network evaluations to, or the frames where it has none; time grows with
         the pixels too.
         """
-        report = self._known.get(_kind(scene.tempera.settings()))
+        report = self._known.get(_kind(run))
         if report is None:
             return None
         width, height = frame_size(scene)
         pixels = width * height / (report["size"][0] * report["size"][1])
-        share = (evaluations(scene, frames) or frames) / (report["expected"] or report["made"])
+        share = (run.evaluations(frames) or frames) / (report["expected"] or report["made"])
         asked = round(report["evaluations"] * share)
         return Cost(report["seconds"] * share * pixels, report["memory"] / 2**30, asked)
 
@@ -68,10 +68,10 @@ class Costs:
         return self._reports
 
 
-def evaluations(scene: bpy.types.Scene, frames: int) -> int:
-    """Return about how many network evaluations ``frames`` take as the panel is set and keyframed."""
+def as_shown(scene: bpy.types.Scene) -> Settings:
+    """Return the settings as the panel is set and keyframed, at once, for the cost of a run of them."""
     run = scene.tempera.settings()
-    return dataclasses.replace(run, over_time=keyframed(scene, run)).evaluations(frames)
+    return dataclasses.replace(run, over_time=keyframed(scene, run))
 
 
 def _kind(run: Settings) -> str:

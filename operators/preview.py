@@ -4,55 +4,88 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_rpt as rpt_
 from bpy.props import BoolProperty, EnumProperty
 
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.settings import Settings
 from ..properties.window import COMPARE
 from . import session
+from .costs import Cost
 from .job import Job
 from .over_time import as_set
 from .preview_job import Preview, fit_views, image_editors
 from .stylize import StartsJobs, check, frames_of, make_files, origin_of
 from .versions import Strip, handles, selected_strips, sequencer_scene
 
-AFFORDABLE = 400  # network evaluations for which a preview looks at the whole shot, so that it is the run's own picture
+PATIENCE = 30.0  # seconds for which a preview looks at the whole shot, so that it is the run's own picture
+AFFORDABLE = 400  # network evaluations for which it does where no run here has told how long they take
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What it takes to have the run's own picture, by a method whose frames agree with all others of their shot.
+
+    ``cost`` is None where no run here ever told. It is ``soon`` where a preview paints so by itself: where a job has
+    captured the very shot, and that does not take long.
+    """
+
+    soon: bool
+    captured: bool
+    evaluations: int
+    cost: Cost | None
 
 
 def preview(
-    source: bpy.types.Scene | Strip, run: Settings, keys: Mapping[int, Path], frames: Sequence[int]
+    source: bpy.types.Scene | Strip, run: Settings, keys: Mapping[int, Path], frames: Sequence[int], whole: bool = False
 ) -> Preview:
     """Start to paint ``frames`` of a scene or strip and return the preview; the last one, if any, is dropped.
 
-    ``keys`` are key frames as in :func:`~.stylize.stylize`. UserError when something is missing.
+    ``keys`` are key frames as in :func:`~.stylize.stylize`. ``whole`` looks at the whole shot whatever that takes,
+    where the method's frames agree with each other. UserError when something is missing.
     """
-    scene = source if isinstance(source, bpy.types.Scene) else source.id_data
-    wanted = sorted({*frames, *keys})
+    scene, shot = source if isinstance(source, bpy.types.Scene) else source.id_data, frames_of(source)
+    whole = run.chosen.joins and {*frames} <= {*shot} and (whole or outlook(source, run).soon)
+    wanted = shot if whole else sorted({*frames, *keys})
     check(scene, wanted, run, keys)
-    origin = origin_of(source) | {"frames": wanted, "preview": list(frames)}
-    job = captured_job(origin, wanted)
-    if job and run.chosen.joins:
-        origin["whole"] = run.evaluations(len(job.shot_frames)) <= AFFORDABLE
-    shot = job.files.shot_folder if job else None
+    origin = origin_of(source) | {"frames": wanted, "preview": list(frames), "whole": whole}
+    job = captured_job(source, wanted, whole)
     folder = Path(tempfile.mkdtemp(prefix="tempera-preview-", dir=bpy.app.tempdir)) / "preview"
-    return session.current().show_preview(make_files(folder, run, origin, keys), scene, shot)
+    files = make_files(folder, run, origin, keys)
+    return session.current().show_preview(files, scene, job.files.shot_folder if job else None)
 
 
-def captured_job(origin: Mapping[str, Any], frames: Sequence[int]) -> Job | None:
-    """Return the newest job of the same scene or strip whose captured shot has all of ``frames``, None without one.
+def outlook(source: bpy.types.Scene | Strip, run: Settings) -> Outlook:
+    """Return what it takes to preview ``source`` as ``run`` will paint it, as the last runs here took."""
+    scene, shot = source if isinstance(source, bpy.types.Scene) else source.id_data, frames_of(source)
+    cost, evaluations = session.current().costs.of(scene, run, len(shot)), run.evaluations(len(shot))
+    captured = captured_job(source, shot, whole=True) is not None
+    short = cost.seconds <= PATIENCE if cost else evaluations <= AFFORDABLE
+    return Outlook(captured and short, captured, evaluations, cost)
 
-    The frames of a strip that was moved since then are others.
+
+def captured_job(source: bpy.types.Scene | Strip, frames: Sequence[int], whole: bool = False) -> Job | None:
+    """Return the newest job of a scene or strip whose captured shot has all of ``frames``, None without one.
+
+    ``whole`` wants a shot of no others. The frames of a strip that was moved since then are others.
     """
+    origin = origin_of(source)
     for job in reversed(session.current().jobs):
         same = all(job.files.source.get(name) == origin[name] for name in ("blend", "scene", "strip"))
         same &= job.files.source.get("at", [])[:1] == origin["at"][:1]
-        if same and set(frames) <= set(job.shot_frames):
+        if same and (tuple(frames) == job.shot_frames if whole else set(frames) <= set(job.shot_frames)):
             return job
     return None
+
+
+WHOLE = (
+    "Paint the frame exactly as the run will, however long that takes: together with all others of the shot, which is "
+    "captured first where no job has captured it"
+)
 
 
 class TEMPERA_OT_preview(StartsJobs, bpy.types.Operator):
@@ -71,6 +104,12 @@ class TEMPERA_OT_preview(StartsJobs, bpy.types.Operator):
         description="Paint the first, the middle and the last frame of the shot together",
         options={"SKIP_SAVE"},
     )
+    whole: BoolProperty(name="As in the Run", description=WHOLE, options={"SKIP_SAVE"})
+
+    @classmethod
+    def description(cls, _context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
+        """Say what the button does that the mouse is over."""
+        return rpt_(WHOLE if properties.whole else cls.bl_description)
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -92,7 +131,7 @@ class TEMPERA_OT_preview(StartsJobs, bpy.types.Operator):
         elif frames[0] not in shot:
             raise UserError(f"Frame {frames[0]} is not in the shot. Move the playhead to one of its frames.")
         keys = {frame: path for frame, path in scene.tempera.key_paths().items() if frame in shot}
-        started = preview(source, as_set(source, shot), keys, frames)
+        started = preview(source, as_set(source, shot), keys, frames, self.whole)
         if not bpy.app.background and not image_editors():
             bpy.ops.render.view_show("INVOKE_DEFAULT")
         return [started]

@@ -8,6 +8,7 @@ from bpy.app.translations import pgettext_rpt as rpt_
 
 from ..backend.bridge import settings
 from ..operators import costs, session
+from ..operators.preview import Outlook, find_source, outlook
 from ..operators.sentences import translated
 from ..operators.session import Job
 from ..properties.problems import Problem
@@ -172,16 +173,22 @@ def draw_run(layout: bpy.types.UILayout, scene: bpy.types.Scene, source: Source)
         for line in cost_lines(scene, source.frames):
             draw_text(lines, line)
     draw_problems(layout, source, "run")
-    draw_preview(layout)
+    draw_preview(layout, scene)
     for operator, icon in source.operators.items():
         layout.operator(operator, icon=icon)
 
 
-def draw_preview(layout: bpy.types.UILayout) -> None:
+def draw_preview(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
     """Draw the buttons for a preview, how far the last one is, and how it is held against its source."""
-    row = layout.row(align=True)
+    column = layout.column(align=True)
+    row = column.row(align=True)
     row.operator("tempera.preview", icon="IMAGE_DATA")
     row.operator("tempera.preview", text="3 Frames").three = True
+    source = find_source(bpy.context)[0] if scene.tempera.group.joins else None
+    told = outlook(source, costs.as_shown(scene)) if source is not None else None
+    if told is not None and not told.soon:
+        column.operator("tempera.preview", text="As in the Run").whole = True
+        draw_text(column, takes(told))
     preview, window = session.current().preview, bpy.context.window_manager.tempera
     if preview is None:
         return
@@ -204,10 +211,21 @@ def draw_preview(layout: bpy.types.UILayout) -> None:
         layout.prop(window, "wipe", slider=True)
 
 
+def takes(told: Outlook) -> str:
+    """Return what the run's own picture takes, as sentences."""
+    said = [] if told.captured else [rpt_("The shot is captured first.")]
+    if told.cost:
+        said.append(rpt_("About {time}.").format(time=duration(max(1.0, told.cost.seconds))))
+    elif told.evaluations:
+        said.append(rpt_("{evaluations:,} evaluations.").format(evaluations=told.evaluations))
+    return " ".join(said)
+
+
 def cost_lines(scene: bpy.types.Scene, frames: int) -> list[str]:
     """Return what a run of ``frames`` takes: frames and network evaluations, then time and memory where known."""
-    cost = session.current().costs.of(scene, frames)
-    evaluations = cost.evaluations if cost else costs.evaluations(scene, frames)
+    run = costs.as_shown(scene)
+    cost = session.current().costs.of(scene, run, frames)
+    evaluations = cost.evaluations if cost else run.evaluations(frames)
     lines = [rpt_("{frames:,} frames").format(frames=frames)]
     if evaluations:
         lines = [

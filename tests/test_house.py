@@ -21,8 +21,8 @@ FLOORS = {
     "__init__": {"preferences", "properties", "operators", "panels", "backend.bridge"},
     "panels": {
         "preferences", "properties", "operators.costs", "operators.leftovers", "operators.models",
-        "operators.preview_job", "operators.retouch", "operators.sentences", "operators.session", "operators.setup",
-        "operators.versions", "operators.words", "backend.bridge",
+        "operators.preview", "operators.preview_job", "operators.retouch", "operators.sentences", "operators.session",
+        "operators.setup", "operators.versions", "operators.words", "backend.bridge",
     },
     "operators": {"preferences", "properties", "backend.bridge"},
     "properties": {"preferences", "backend.bridge"},

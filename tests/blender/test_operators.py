@@ -144,12 +144,12 @@ def test_jobs_are_listed_the_newest_first_with_their_picture_and_what_they_cost(
     assert session(extension).thumbnails._icons[str(older.folder)].image_size[0] > 0  # no icons in background
     assert older.motion[0] == "Exact for 2 of 2 objects."
     assert older.elapsed > 0 and older.remaining is None
-    cost = session(extension).costs.of(shot, frames=8)
+    cost = session(extension).costs.of(shot, shot.tempera.settings(), 8)
     report = older.files.report_path.read_text()
     assert cost.seconds > 0 and cost.gigabytes > 0 and '"memory"' in report
-    assert session(extension).costs.of(shot, 16).seconds == pytest.approx(2 * cost.seconds)
+    assert session(extension).costs.of(shot, shot.tempera.settings(), 16).seconds == pytest.approx(2 * cost.seconds)
     shot.tempera.method = "framewise"
-    assert session(extension).costs.of(shot, 8) is None
+    assert session(extension).costs.of(shot, shot.tempera.settings(), 8) is None
     bpy.ops.tempera.remove_job(folder=str(older.folder))
     assert [item.folder for item in window.jobs] == [str(newer.folder)]
 

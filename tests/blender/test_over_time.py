@@ -48,18 +48,18 @@ def baked(run: Any, name: str, frame: int) -> float:
 def test_keyframes_count_in_what_a_run_will_cost(scene: bpy.types.Scene, module: Callable[[str], ModuleType]) -> None:
     scene.frame_start, scene.frame_end = 1, 1000
     costs, scene.tempera.diffusion.guidance = module("operators.costs"), 1.0
-    alone = costs.evaluations(scene, 1000)
+    alone = costs.as_shown(scene).evaluations(1000)
     assert alone == scene.tempera.settings().evaluations(1000) > 0
     animate(scene, "guidance", f1=1.0, f500=5.0, f1000=1.0)
     assert scene.tempera.diffusion.guidance == 1.0
-    assert costs.evaluations(scene, 1000) == 2 * alone
+    assert costs.as_shown(scene).evaluations(1000) == 2 * alone
     (curve,) = module("operators.render_tools").curves(scene.animation_data.action)
     curve.keyframe_points[1].co.y = 500.0  # beyond the limits, where a curve may lead but no value does
-    assert costs.evaluations(scene, 1000) == 2 * alone
+    assert costs.as_shown(scene).evaluations(1000) == 2 * alone
     curve.mute = True
-    assert costs.evaluations(scene, 1000) == alone
+    assert costs.as_shown(scene).evaluations(1000) == alone
     scene.tempera.method = "exemplar"
-    assert costs.evaluations(scene, 1000) == 0
+    assert costs.as_shown(scene).evaluations(1000) == 0
 
 
 def test_animated_numbers_are_baked_frame_by_frame(

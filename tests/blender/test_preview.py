@@ -79,10 +79,55 @@ def test_where_frames_are_made_to_agree_a_captured_shot_gives_the_runs_own_pictu
     assert preview.wait() and preview.files.source["whole"]
     (path,) = preview.frames
     assert path.read_bytes() == job.files.frame_path(6).read_bytes()
-    monkeypatch.setattr(look, "AFFORDABLE", 0)  # as of a shot that is too long
+    monkeypatch.setattr(look, "PATIENCE", 0.0)  # as on a slow machine
     preview = look.preview(scene, run, {}, [6])
     assert preview.wait() and not preview.files.source["whole"]
     assert [path.name for path in preview.frames] == ["000006.png"]
+    preview = look.preview(scene, run, {}, [6], whole=True)
+    assert preview.wait() and preview.files.source["whole"]
+    assert preview.frames[0].read_bytes() == job.files.frame_path(6).read_bytes()
+
+
+def test_the_runs_own_picture_is_had_by_itself_where_runs_here_were_quick(
+    extension: str, module: Any, tmp_path: Path
+) -> None:
+    captured_shot(extension)  # leaves an empty file open
+    scene, look = build_scene(), module("operators.preview")
+    job = new_job(extension, tmp_path / "job", scene, blend="", strip="")
+    settings = module("backend.bridge.settings")
+    run = settings.from_keywords("synchronized", prompt="boxes", model="/of/this/test")
+    told = look.outlook(scene, run)
+    assert told.cost is None and told.soon and told.captured and 0 < told.evaluations <= look.AFFORDABLE
+    long = settings.from_keywords("tokenflow", prompt="boxes", model="/of/this/test", steps=50)
+    assert not look.outlook(scene, long).soon and look.outlook(scene, long).evaluations > look.AFFORDABLE
+    costs, width = session(extension).costs, module("operators.render_tools").frame_size(scene)[0]
+    report = {"size": [width, width], "memory": 1 << 30, "frames_made_in_this_run": len(FRAMES)}
+    pixels = width / module("operators.render_tools").frame_size(scene)[1]
+    for seconds, soon in ((look.PATIENCE * 1.1, False), (look.PATIENCE * 0.9, True)):
+        for each in (run, long):
+            taken = {"seconds": seconds * pixels, "evaluations": each.evaluations(len(FRAMES))}
+            costs.learn(each, report | taken)
+            told = look.outlook(scene, each)
+            assert (told.soon, told.cost.seconds) == (soon, pytest.approx(seconds))
+    scene.frame_end += 1  # another shot than the one that the job has
+    told = look.outlook(scene, run)
+    assert not told.soon and not told.captured
+    assert look.captured_job(scene, [6]) is job and look.captured_job(scene, FRAMES, whole=True) is job
+
+
+def test_the_runs_own_picture_is_had_on_demand_before_any_run(
+    extension: str, module: Any, tmp_path: Path
+) -> None:
+    scene = build_scene((1, 4))
+    scene.tempera.method, scene.tempera.synchronized.key_every = "synchronized", 2
+    scene.tempera.diffusion.prompt, scene.tempera.diffusion.steps = "an oil painting of boxes", 4
+    scene.frame_set(3)
+    assert bpy.ops.tempera.preview(whole=True) == {"FINISHED"}
+    preview = session(extension).preview
+    assert preview.files.source["whole"] and len(list(preview.files.shot_folder.glob("beauty/*.png"))) == 4
+    assert bpy.ops.tempera.stylize_render() == {"FINISHED"}
+    (job,) = session(extension).jobs
+    assert [path.read_bytes() for path in preview.frames] == [job.files.frame_path(3).read_bytes()]
 
 
 def test_a_strip_is_looked_at_where_the_playhead_is(extension: str, module: Any, tmp_path: Path) -> None:
@@ -104,9 +149,9 @@ def test_a_strip_that_was_moved_since_it_was_captured_is_not_looked_at_by_its_ol
     origin = module("operators.stylize").origin_of(strip)
     files = captured_job(module("backend.bridge.job"), tmp_path / "job", range(5, 12), [], **origin)
     job = session(extension).add(files, scene)
-    assert look.captured_job(module("operators.stylize").origin_of(strip), [7]) == job
+    assert look.captured_job(strip, [7]) == job
     module("operators.versions").move_to(strip, 7)
-    assert look.captured_job(module("operators.stylize").origin_of(strip), [7]) is None
+    assert look.captured_job(strip, [7]) is None
     session(extension).jobs.clear()
 
 
