@@ -17,6 +17,7 @@ from ..backend.bridge.job import Job as JobFolder
 from ..preferences import jobs_folder, preferences, worker_problem
 from . import session, timeline, timers
 
+RELEASE_SECONDS = 2.0  # at most, for memory that a render needs
 TAKE_SECONDS = 0.01  # between two jobs that are found, so that the window stays alive over hundreds of them
 
 
@@ -143,9 +144,9 @@ def _after_change(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph) -> No
 
 @persistent
 def _before_render(_scene: bpy.types.Scene) -> None:
-    """Leave the memory to the render. Nothing is drawn: this is told in the render's own thread."""
+    """Leave the memory to the render. Nothing is drawn: this is told in the render's own thread, which can wait."""
     if session.current().idle:
-        session.current().release()
+        session.current().release(RELEASE_SECONDS)
 
 
 _HANDLERS = (

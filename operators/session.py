@@ -256,24 +256,30 @@ class Session:
                 job.drop_capture()
                 job.rest("failed", message)
 
-    def release(self) -> None:
-        """End the worker while it has nothing to do, so that it holds no memory and no file; UserError while it has."""
+    def release(self, patience: float = 0.0) -> None:
+        """End the worker while it has nothing to do, so that it holds no memory and no file; UserError while it has.
+
+        It is waited for ``patience`` seconds at most.
+        """
         if self._running is not None:
             raise UserError(f"{self._running.name} is worked on. Wait for it, or cancel it first.")
-        if self._worker is not None:
+        worker = self._worker
+        if worker is not None:
             self._lose_worker()
+            worker.wait(patience)
 
     def close(self) -> None:
         """End the worker and the captures; what was active can be resumed."""
         self.drop_preview()
         if self._worker is not None:
-            self._worker.close()
+            self._worker.kill()
         for job in self._all:
             if job.active:
                 job.drop_capture()
                 job.rest("cancelled", "Stopped when Tempera was switched off. Resume to go on.")
         if self._log is not None:
-            self._log.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # Windows removes nothing that the worker, which is on its way, holds
+                self._log.unlink(missing_ok=True)
         if self._thumbnails is not None:
             self._thumbnails.close()
         self._worker = self._running = self._log = self._thumbnails = None

@@ -32,7 +32,7 @@ PATIENCE = 240.0  # seconds: a busy machine may take one to start a worker
 def worker(tmp_path: Path) -> Iterator[Worker]:
     started = Worker.start(Path(sys.executable), ROOT, tmp_path / "worker.log")
     yield started
-    started.close()
+    started.kill()
 
 
 def listen(worker: Worker, until: Callable[[messages.Message], bool]) -> list[messages.Message]:

@@ -23,6 +23,7 @@ from .messages import Message
 
 HELLO_SECONDS = 120.0  # the first import of torch from a cold disk can take a minute
 SILENCE_SECONDS = 60.0  # heartbeats come every second, also during long steps
+DYING_SECONDS = 0.02  # between a process's last word and its exit code
 
 # Blender adds these to its own environment; they would change what the worker's libraries load.
 _BLENDERS_OWN = ("OCIO", "PYTHON", "SYCL_", "MATERIALX_", "PXR_", "LD_PRELOAD", "BLENDER_")
@@ -127,8 +128,7 @@ class Worker:
 
     def obituary(self) -> str:
         """Return a sentence for the artist on why the worker died, with the last line that it printed."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=1.0)
+        self.wait(DYING_SECONDS)
         code = self._process.returncode
         last = _last_line(self._log_path)
         reason = f": {last}" if last else "."
@@ -137,24 +137,26 @@ class Worker:
             f"Resume the job; finished frames are kept. Its log is {self._log_path}."
         )
 
-    def close(self, grace_seconds: float = 2.0) -> None:
-        """Ask the process to leave by closing its input; kill it after ``grace_seconds``."""
-        assert self._process.stdin is not None  # noqa: S101 - start() asked for the pipe
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(timeout=grace_seconds)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
     def kill(self) -> None:
-        """End the process and its children at once. The job folder stays whole."""
+        """End the process and its children at once, and wait for nothing: giving back much memory takes a while.
+
+        The job folder stays whole.
+        """
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if os.name == "nt":
                 self._process.kill()
             else:
                 os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        assert self._process.stdin is not None  # noqa: S101 - start() asked for the pipe
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        threading.Thread(target=self._process.wait, daemon=True).start()  # so that nothing of it is left in the system
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most so many ``seconds`` for the process to end, and return whether it has."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=seconds)
+        return not self.alive
 
 
 def _read(stdout: BinaryIO, events: queue.SimpleQueue[Message]) -> None:

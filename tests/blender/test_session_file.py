@@ -118,10 +118,11 @@ def test_a_strip_moved_during_the_job_stays_where_it_was_put(running: Any, exten
 
 
 def test_switching_off_ends_the_worker_and_resume_goes_on(running: Any, extension: str) -> None:
-    pid = session(extension)._worker._process.pid
+    worker = session(extension)._worker
     bpy.ops.preferences.addon_disable(module=extension)
+    assert worker.wait(20)
     with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+        os.kill(worker._process.pid, 0)
     state = json.loads((running.folder / "state.json").read_text())
     assert state["state"] == "cancelled"
     assert not hasattr(bpy.types.Scene, "tempera")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -37,3 +38,26 @@ def test_the_same_version_is_greeted(tmp_path: Path) -> None:
 def test_another_version_is_told(protocol: int, version: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"worker is of Tempera {version} .* Restart Blender"):
         greet(tmp_path / "log", messages.Hello(protocol, version, "cpu"))
+
+
+def test_a_worker_is_ended_with_its_children_and_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = "import subprocess, sys; child = subprocess.Popen(['sleep', '60']); print(child.pid, file=sys.stderr); "
+    script += "child.wait()"
+    worker = Worker._launch([sys.executable, "-u", "-c", script], tmp_path, tmp_path / "log")
+    while not (tmp_path / "log").read_text().endswith("\n"):
+        time.sleep(0.01)
+    wait, waiting = worker._process.wait, []
+
+    def noted(timeout: float | None = None) -> int:
+        waiting.append(threading.current_thread())
+        return wait(timeout)
+
+    monkeypatch.setattr(worker._process, "wait", noted)
+    worker.kill()
+    assert threading.current_thread() not in waiting
+    assert worker.wait(20.0) and worker._process.returncode != 0
+    child = Path("/proc", (tmp_path / "log").read_text().strip(), "stat")
+    end = time.monotonic() + 20
+    while child.exists() and child.read_text().split()[2] != "Z":
+        assert time.monotonic() < end
+        time.sleep(0.01)
