@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 import bpy
@@ -230,7 +231,8 @@ class Session:
         """Bring at most one strip up to date, and none while Blender renders, which would not survive it."""
         job = next((job for job in self._all if job.stale), None)
         if job is not None and not rendering():
-            job.show()
+            with apart():
+                job.show()
 
     def look_after_strips(self) -> None:
         """Let results follow their sources, which may have been moved, as soon as that can be."""
@@ -242,7 +244,8 @@ class Session:
             self._moved = False
             for scene in bpy.data.scenes:
                 if scene.library is None:
-                    following.follow(scene)
+                    with apart():
+                        following.follow(scene)
 
     def wake(self) -> None:
         """Let the timer go on, if it does not."""
@@ -291,6 +294,15 @@ _session = Session()
 def current() -> Session:
     """Return this Blender's session."""
     return _session
+
+
+@contextlib.contextmanager
+def apart() -> Iterator[None]:
+    """Do what no run depends on: what goes wrong in the sequencer is told on the console, and stops no job."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - the boundary
+        traceback.print_exc()
 
 
 def redraw() -> None:

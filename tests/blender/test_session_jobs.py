@@ -46,6 +46,27 @@ def test_frames_reach_the_sequencer_while_the_rest_runs(extension: str, tmp_path
         assert np.array_equal(seen, read_png(job.files.frame_path(frame)))
 
 
+def test_what_goes_wrong_in_the_sequencer_stops_no_run(
+    extension: str, tmp_path: Path, module: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job, here = new_job(extension, tmp_path / "job", build_scene()), session(extension)
+
+    def broken(*_: Any) -> None:
+        raise TypeError("a strip that nobody thought of")
+
+    for place, name in (("following", "follow"), ("timeline", "place")):
+        monkeypatch.setattr(module(f"operators.{place}"), name, broken)
+    job.resume()
+    here.look_after_strips()
+    timer, end = module("operators.session")._timer, time.monotonic() + 90
+    while job.active:
+        assert time.monotonic() < end
+        timer()  # which is never called again once it raises
+        time.sleep(0.02)
+    assert (job.state, contents(job)) == ("done", unbroken(extension))
+    assert capsys.readouterr().err.count("a strip that nobody thought of") >= 2
+
+
 def test_run_again_shows_every_old_frame_until_it_is_made_anew(
     extension: str, tmp_path: Path, module: Any
 ) -> None:

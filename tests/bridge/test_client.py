@@ -40,7 +40,7 @@ def test_another_version_is_told(protocol: int, version: str, tmp_path: Path) ->
         greet(tmp_path / "log", messages.Hello(protocol, version, "cpu"))
 
 
-def test_a_worker_is_ended_with_its_children_and_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_is_ended_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = "import subprocess, sys; child = subprocess.Popen(['sleep', '60']); print(child.pid, file=sys.stderr); "
     script += "child.wait()"
     worker = Worker._launch([sys.executable, "-u", "-c", script], tmp_path, tmp_path / "log")
