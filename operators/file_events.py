@@ -46,7 +46,8 @@ class Search:
     def run(self) -> Iterator[tuple[JobFolder, str]]:
         """Yield the jobs with the names of their scenes: those that came from the file, oldest first, then the named.
 
-        So a job is known again whose strip was never saved. Of files that were never saved only those that did not end.
+        So a job is known again whose strip was never saved. Of files that were never saved only those that did not end
+        and that no Blender has.
         Asks nothing of Blender: it may run in a thread.
         """
         specs: list[tuple[float, Path]] = []
@@ -65,7 +66,7 @@ class Search:
     def _is_of_this_file(self, files: JobFolder) -> bool:
         here, blend = self.blend, str(files.source.get("blend", ""))
         moved_along = Path(here).name == Path(blend).name and files.folder.parent == Path(here).parent / "tempera"
-        same = blend == here and (here or files.state.state != "done")
+        same = blend == here and (here or (files.state.state != "done" and not files.in_use))
         return str(files.source.get("scene")) in self.scenes and bool(same or (here and moved_along))
 
 

@@ -63,6 +63,7 @@ class Job(Standing):
         self._keeper = keeper
         self._capture: Capture | SharedShot | None = None
         self._hold = contextlib.ExitStack()  # while it is captured, against other Blenders, as the worker does later
+        self._open = contextlib.ExitStack()  # while this Blender lists it
         self._placed = True  # whether the strip was made: one that is gone since then was taken away on purpose
         self._blend = ""
         self._scene_uid, self._scene_name = 0, str(files.source.get("scene", ""))
@@ -165,6 +166,25 @@ class Job(Standing):
             raise
         self._clock.reset(self.progress)
         self.settle(self.scene)
+
+    def stay_open(self) -> None:
+        """Let other Blenders see that this one has the job, where nothing else, no saved file, leads back to it."""
+        if not self.files.source.get("blend"):
+            with contextlib.suppress(OSError):
+                self._open.enter_context(self.files.opened())
+
+    def let_go(self) -> None:
+        """Let other Blenders have the job."""
+        self._open.close()
+
+    def remove(self) -> None:
+        """Delete the folder, except what somebody else keeps in it; UserError when that cannot be."""
+        self.let_go()  # Windows deletes no file that is held open
+        try:
+            self.files.remove()
+        except UserError:
+            self.stay_open()
+            raise
 
     def settle(self, scene: bpy.types.Scene | None) -> None:
         """Belong to ``scene`` of the open file, or to no scene in it (its result waits in the folder)."""

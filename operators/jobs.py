@@ -196,7 +196,7 @@ class TEMPERA_OT_remove_job(ChangesStrips, OfOneJob, bpy.types.Operator):
         if job.active:
             raise UserError(f"{job.name} is running. Cancel it first.")
         if job.folder.exists():
-            job.files.remove()
+            job.remove()
         if job.scene:
             timeline.remove(job.scene, job.files)
         session.current().forget(job)

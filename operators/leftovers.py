@@ -17,7 +17,7 @@ from ..preferences import user_folder
 from . import session, timers
 from .reporting import attempt
 
-DAY = 86400.0  # seconds: what is younger may be of another Blender that runs
+DAY = 86400.0  # seconds: what is younger may be missed by somebody yet
 FIRST_LOOK = 5.0  # seconds after Blender is up
 
 
@@ -65,13 +65,16 @@ class Leftovers:
 
 
 def leftovers(place: Path, known: Collection[Path]) -> dict[Path, int]:
-    """Return the bytes of the jobs in ``place`` that are of no saved file, rest for a day and are not ``known``."""
+    """Return the bytes of the jobs in ``place`` that are of no saved file, rest for a day and that no Blender has.
+
+    Those that this one has are ``known``: not every file system knows of locks.
+    """
     found = {}
     for spec in sorted(place.glob("*/job.json")):
         with contextlib.suppress(UserError, OSError):  # what cannot be read or is gone meanwhile is left alone
             files = JobFolder.open(spec.parent)
             rests = time.time() - (files.folder / "state.json").stat().st_mtime > DAY
-            if rests and files.folder not in known and not files.source.get("blend") and not files.held:
+            if rests and files.folder not in known and not files.source.get("blend") and not files.in_use:
                 found[files.folder] = sum(path.stat().st_size for path in files.folder.rglob("*") if path.is_file())
     return found
 

@@ -77,6 +77,7 @@ class Session:
         """Know a job from now on, and return it; it rests until :meth:`start`."""
         job = Job(self, files, scene)
         job.take_stock()
+        job.stay_open()
         self.thumbnails.take(job)
         self.jobs.append(job)
         self.list_jobs()
@@ -136,6 +137,7 @@ class Session:
         """Know ``job`` no longer; UserError while it runs."""
         if job.active:
             raise UserError(f"{job.name} is running. Cancel it first.")
+        job.let_go()
         self.jobs.remove(job)
         self.list_jobs()
 

@@ -19,6 +19,8 @@
       keys.json           which frames to paint, where that was asked
       memory.json         how the model had to be fitted into the memory, where that ran out
       log.txt             tracebacks and the worker's own notes
+      lock                locked by the process that works on it
+      open-1234           locked by a process that has the job open, named by its number
 
 Every file is written under a temporary name and renamed, so what carries its final name is whole. A run killed at any
 instant goes on from the last whole frame.
@@ -37,6 +39,7 @@ from typing import Any
 
 from . import VERSION, settings
 from .errors import UserError
+from .exclusive import exclusive
 from .files import artist_errors, lock, read_json, write_file, write_files, write_json
 from .settings import Settings
 
@@ -326,23 +329,37 @@ class Job:
     @property
     def held(self) -> bool:
         """Whether a process works on the job just now, as far as can be found out."""
-        with contextlib.suppress(OSError), (self.folder / "lock").open("a+b") as handle:
-            return not lock(handle.fileno())
-        return False
+        return _is_locked(self.folder / "lock")
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """Let other processes see that this one has the job open, for as long as it lives. OSError where it cannot."""
+        with exclusive(self.folder / f"open-{os.getpid()}"):
+            yield
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a process works on the job or has it open, as far as can be found out."""
+        return self.held or any(map(_is_locked, self.folder.glob("open-*")))
 
     def remove(self) -> None:
         """Delete what the job made, and its folder unless something else lies there; UserError when it cannot be."""
         with self.locked():
             pass  # only asks whether it runs: Windows deletes no file that is held open
         with artist_errors(self.folder):
-            for name in _PARTS:
-                part = self.folder / name
+            for part in (*(self.folder / name for name in _PARTS), *self.folder.glob("open-*")):
                 if part.is_dir():
                     shutil.rmtree(part)
                 else:
                     part.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # something of the artist's own lies there and stays
                 self.folder.rmdir()
+
+
+def _is_locked(path: Path) -> bool:
+    with contextlib.suppress(OSError), path.open("a+b") as handle:
+        return not lock(handle.fileno())
+    return False
 
 
 def _numbered(folder: Path) -> list[int]:

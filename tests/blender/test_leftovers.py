@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,48 @@ def test_only_jobs_that_nothing_leads_to_are_told_and_removed(extension: str, mo
     assert all((folder / "frames" / "000001.png").is_file() for folder in kept)
     assert here.found == {} and not bpy.ops.tempera.remove_leftovers.poll()
     session(extension).jobs.clear()
+
+
+def test_what_another_blender_has_open_is_no_leftover_however_long_it_rests(module: Any, place: Path) -> None:
+    here, bridge = module("operators.leftovers").current(), module("backend.bridge.job")
+    scene = bpy.context.scene.name
+    files = captured_job(bridge, place / "elsewhere", range(1, 3), [1], blend="", scene=scene)
+    files.write_state(bridge.State("cancelled"))
+    rested(files)
+    python = [bpy.app.binary_path, "-b", "--python-expr"] if bpy.app.binary_path else [sys.executable, "-c"]
+    paths = [Path(pytest.__file__).parents[1], Path(__file__).parent, files.folder]
+    other = subprocess.Popen(
+        [*python, OTHER_BLENDER, "--", *map(str, paths)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    found = module("operators.file_events").Search.here
+    try:
+        assert any(line == b"open\n" for line in other.stdout)
+        here.refresh()
+        assert files.folder not in here.found
+        assert files.folder not in [each.folder for each, _ in found().run()]
+    finally:
+        other.kill()  # with no chance to tidy up
+        other.wait()
+    here.refresh()
+    assert files.folder in here.found
+    assert files.folder in [each.folder for each, _ in found().run()]
+    here.remove()
+    assert not files.folder.exists()
+
+
+OTHER_BLENDER = """
+import importlib, pathlib, sys
+sys.path[:0] = sys.argv[-3:-1]
+import conftest, session_kit
+class Folders:
+    def mktemp(self, name):
+        return pathlib.Path(__import__("tempfile").mkdtemp())
+extension = next(conftest.extension.__wrapped__(Folders()))
+bridge = importlib.import_module(extension + ".backend.bridge.job")
+session_kit.session(extension).add(bridge.Job.open(pathlib.Path(sys.argv[-1])), None)
+print("open", flush=True)
+sys.stdin.read()
+"""
 
 
 def test_what_belongs_to_a_file_since_somebody_looked_is_kept(extension: str, module: Any, place: Path) -> None:
