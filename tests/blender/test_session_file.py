@@ -175,7 +175,7 @@ def test_what_was_interrupted_in_a_file_that_was_never_saved_is_known_again(exte
     jobs = [new_job(extension, place / f"never-saved-{state}", scene, blend="") for state in ("done", "cancelled")]
     for job, state in zip(jobs, ("done", "running"), strict=True):  # the second as a crash leaves it
         (job.folder / "state.json").write_text(f'{{"state": "{state}", "message": ""}}')
-    session(extension).jobs.clear()
+        session(extension).forget(job)
     bpy.ops.wm.read_homefile(use_empty=True)
     known = {job.folder: job.message for job in session(extension).jobs}
     assert jobs[0].folder not in known and "Interrupted" in known[jobs[1].folder]
