@@ -16,6 +16,7 @@ from typing import Any
 import bpy
 
 from ..backend.bridge.errors import UserError
+from ..backend.bridge.files import read_json
 
 KEPT, ASKED = "scene.blend", "request.json"  # in the shot's folder until the shot is whole
 PIECE = 1 << 22  # bytes that are copied at once
@@ -25,7 +26,10 @@ def kept_request(shot: Path, request: dict[str, Any]) -> dict[str, Any] | None:
     """Return what was asked of the copy that an interrupted capture of the same left; None where there is none."""
     if not (shot / KEPT).is_file() or not (shot / ASKED).is_file():
         return None
-    asked: dict[str, Any] = json.loads((shot / ASKED).read_text(encoding="utf-8"))
+    try:
+        asked: dict[str, Any] = read_json(shot / ASKED)
+    except UserError:  # a power cut leaves empty files
+        return None
     return asked if all(asked.get(name) == value for name, value in request.items()) else None
 
 

@@ -39,7 +39,13 @@ def wrapped(text: str, room: float) -> list[str]:
 
 
 def _cut(word: str, room: float) -> Iterator[str]:
-    """Yield ``word`` in pieces that fit, cut behind what parts the names in a path where that can be."""
+    """Yield ``word`` in pieces that fit, cut behind what parts the names in a path where that can be.
+
+    Where there is no room at all it is not cut.
+    """
+    if room <= 0:
+        yield word
+        return
     piece = ""
     for part in [word] if width_of(word) <= room else re.findall(r"[^/\\_.-]*[/\\_.-]?", word):
         for some in [part] if width_of(part) <= room else part:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -155,10 +156,23 @@ def test_a_capture_that_meets_what_nobody_thought_of_can_be_begun_again(
     (job.files.shot_folder / "shot.json").unlink(missing_ok=True)  # where the child was through by then
     asked = job.files.shot_folder / "request.json"
     kept = asked.read_text()
-    asked.write_text("{")
-    with pytest.raises(ValueError, match="Expecting"):
+    told = json.loads(kept)
+    asked.write_text(json.dumps({name: told[name] for name in told if name != "name"}))
+    with pytest.raises(KeyError):
         job.resume()
     asked.write_text(kept)
+    assert job.resume().wait() and job.state == "done"
+
+
+@pytest.mark.parametrize("left", ["", "{", "[]"])
+def test_a_capture_whose_note_was_spoilt_by_a_power_cut_begins_anew(
+    tempera: ModuleType, footage: tuple[bpy.types.Scene, Any], left: str
+) -> None:
+    job = tempera.stylize(footage[1], method="deflicker")
+    drive(job, lambda: job.progress > 0)
+    job.cancel()
+    (job.files.shot_folder / "shot.json").unlink(missing_ok=True)
+    (job.files.shot_folder / "request.json").write_text(left)
     assert job.resume().wait() and job.state == "done"
 
 

@@ -114,6 +114,11 @@ def test_no_sentence_of_the_panels_is_put_together_where_no_translation_finds_it
                 assert not any(" " in part and has_words(part) for part in words), f"{path.name}:{node.lineno}"
 
 
+@pytest.mark.parametrize("room", [0.0, -40.0])
+def test_where_there_is_no_room_each_word_stays_whole(room: float, module: Any) -> None:
+    assert module("operators.words").wrapped("Choose /a/folder now.", room) == ["Choose", "/a/folder", "now."]
+
+
 LONG = "/home/someone/projects/a_film_with_a_long_name/shots/sequence-010/" + 60 * "x" + "/extensions"
 
 

@@ -128,6 +128,26 @@ def test_a_models_numbers_are_counted_once_in_whatever_precision_they_lie(tmp_pa
     assert count_numbers(tmp_path / "gone") == 0
 
 
+def test_of_a_controlnet_only_the_weights_that_are_loaded_count(tmp_path: Path) -> None:
+    names = "", "_promax", ".fp16", ".fp16-00001-of-00002", "-00002-of-00002.fp16"
+    for name in (*(f"diffusion_pytorch_model{each}" for each in names), "control_v11_canny", "control_v11_canny_fp16"):
+        save(tmp_path / f"{name}.safetensors", {"a.weight": (30, 20)})
+    assert count_numbers(tmp_path) == 600
+    (tmp_path / "diffusion_pytorch_model.safetensors").unlink()
+    assert count_numbers(tmp_path) == 3 * 600
+
+
+def test_a_model_lacks_nothing_that_its_pipeline_leaves_out(tmp_path: Path) -> None:
+    index = {"_class_name": "StableDiffusionXLPipeline", "unet": ["diffusers", "U"], "text_encoder_2": [None, None]}
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    assert "lacks the weights of its unet" in look(tmp_path).problem
+    save(tmp_path / "unet" / "diffusion_pytorch_model.safetensors", {"conv_in.weight": (2, 2)})
+    assert look(tmp_path).problem == ""
+    index["text_encoder_2"] = ["transformers", "CLIPTextModel"]
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    assert "lacks the weights of its text_encoder_2" in look(tmp_path).problem
+
+
 def test_what_of_a_model_is_never_loaded_does_not_count(tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text("{}")
     for name in ("unet/model.safetensors", "unet/model.non_ema.safetensors", "safety_checker/model.safetensors", "all"):

@@ -16,6 +16,7 @@ from backend.bridge.environment import standing
 from backend.bridge.errors import UserError
 from backend.bridge.install import index as indexes
 from backend.bridge.install import phases
+from backend.bridge.install.lock import Wheel
 from backend.bridge.install.phases import Plan
 from tests.bridge.install_kit import MACHINE, refused, told
 from tests.bridge.wheels import HERE, Index, make_wheel, sha256, write_lock
@@ -165,3 +166,14 @@ def test_the_login_is_not_for_whomever_the_mirror_sends_on_to(index: Index, pyto
     index.moved = pytorch.address
     indexes.listing(f"{index.address}/simple".replace("//", "//artist:secret@"), "grain")
     assert index.login and not pytorch.login
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_an_index_that_has_no_file_of_a_project_says_so(tmp_path: Path, old: bool) -> None:
+    served = Index(tmp_path)
+    served.old = old
+    assert indexes.listing(f"{served.address}/simple", "grain") == []
+    wheel = Wheel(f"grain-1.0-{TAGS}.whl", "0" * 64, 10)
+    with pytest.raises(UserError, match=r"No package index has grain-1\.0"):
+        indexes.find_wheel(wheel, [f"{served.address}/simple"])
+    served.close()

@@ -42,7 +42,7 @@ def listing(index: str, project: str) -> list[Link]:
     reader = _Anchors()
     reader.feed(text)
     links = [_link(urljoin(page, address)) for address in reader.addresses]
-    if not any(link.file.endswith((".whl", ".tar.gz", ".zip")) for link in links):
+    if (links or reader.wants) and not any(link.file.endswith((".whl", ".tar.gz", ".zip")) for link in links):
         raise UserError(page_sentence(page))
     return links
 
@@ -87,13 +87,15 @@ def _host(index: str) -> str:
 
 
 class _Anchors(HTMLParser):
-    """Collects what the anchors of a page lead to."""
+    """Collects what the anchors of a page lead to; ``wants`` tells that it wants something, as no listing does."""
 
     def __init__(self) -> None:
         super().__init__()
         self.addresses: list[str] = []
+        self.wants = False
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.wants |= tag in ("form", "script", "iframe", "input") or "http-equiv" in dict(attributes)
         address = dict(attributes).get("href") if tag == "a" else None
         if address:
             self.addresses.append(address)

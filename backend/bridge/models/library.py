@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ PIPELINES = {
     "Flux": "flux",
 }
 RUNNABLE = ("sd", "sd2", "sdxl", "sd3")
+# What is loaded of a diffusers folder, whole or in shards: "fp16" stands before or behind the number of the shard.
+_LOADED = re.compile(r"(diffusion_pytorch_)?model(\.fp16)?(-\d+-of-\d+)?(\.fp16)?\.safetensors")
 NETWORKS = ("unet", "transformer", "vae", "text_encoder", "text_encoder_2")  # parts that no model does without
 
 
@@ -101,14 +104,14 @@ def look(path: Path) -> Found:
 def count_numbers(path: Path) -> int:
     """Return how many numbers of a model are loaded, by its headers: those of each part once, in whatever precision.
 
-    Averages that training kept beside the weights are not, nor what else lies in the folder of a whole model. 0 where
-    there is nothing. UserError where a file is damaged.
+    Averages that training kept beside the weights are not, nor what else lies in the folder of a whole model or beside
+    a ControlNet's weights. 0 where there is nothing. UserError where a file is damaged.
     """
-    files = [path] if path.is_file() else [file for file in path.rglob("*.safetensors") if ".non_ema" not in file.name]
+    files = [path] if path.is_file() else [file for file in path.rglob("*.safetensors") if _LOADED.fullmatch(file.name)]
     if (path / "model_index.json").is_file():
         files = [file for file in files if file.parent.name in (*NETWORKS, "text_encoder_3", "controlnet")]
-    whole = {file.parent for file in files if ".fp16." not in file.name}
-    chosen = [file for file in files if ".fp16." not in file.name or file.parent not in whole]
+    whole = {file.parent for file in files if ".fp16" not in file.name}
+    chosen = [file for file in files if ".fp16" not in file.name or file.parent not in whole]
     shapes = [each for file in chosen for each in read_shapes(file).items()]
     return sum(math.prod(shape) for name, shape in shapes if not name.startswith("model_ema."))
 
@@ -129,7 +132,7 @@ def _of_folder(folder: Path) -> tuple[str, str]:
     plain = _json(index if index.is_file() else folder / "config.json")
     name = str(plain.get("_class_name", ""))
     if index.is_file():
-        _refuse_without_weights(folder, [part for part in NETWORKS if part in plain] or ["*"])
+        _refuse_without_weights(folder, [part for part in NETWORKS if _has_part(plain, part)] or ["*"])
         return "model", next((family for start, family in PIPELINES.items() if name.startswith(start)), "")
     if name.startswith("ControlNet"):
         _refuse_without_weights(folder, ["."])
@@ -137,6 +140,12 @@ def _of_folder(folder: Path) -> tuple[str, str]:
         width = plain.get("cross_attention_dim")
         return "controlnet", widths.get(width, "") if isinstance(width, int) else ""
     return ("preview", "") if name == "AutoencoderTiny" else ("", "")
+
+
+def _has_part(index: dict[str, object], part: str) -> bool:
+    """Return whether a model's index names a class for ``part``: [null, null] stands for what a pipeline leaves out."""
+    named = index.get(part)
+    return any(named) if isinstance(named, list) else named is not None
 
 
 def _refuse_without_weights(folder: Path, parts: Iterable[str]) -> None:
