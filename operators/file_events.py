@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from ..preferences import jobs_folder, preferences, worker_problem
 from . import session, timeline, timers
+from .job import Job
 
 RELEASE_SECONDS = 2.0  # at most, for memory that a render needs
 TAKE_SECONDS = 0.01  # between two jobs that are found, so that the window stays alive over hundreds of them
@@ -114,7 +115,7 @@ def _take() -> float | None:
     scene = bpy.data.scenes.get(name)
     if search is _search and files and scene and not session.current().find(files.folder):
         with contextlib.suppress(UserError):  # a shot that cannot be read; a timer that raises is never called again
-            session.current().add(files, scene).note_saved()  # its strip may have come from a file that never was
+            _note_saved([session.current().add(files, scene)])  # its strip may have come from a file that never was
     return None if search is _search and files is None else TAKE_SECONDS
 
 
@@ -125,8 +126,22 @@ def _look_around() -> None:
 
 @persistent
 def _after_save(_path: str) -> None:
-    for job in session.current().jobs:
-        job.note_saved()
+    _note_saved(session.current().jobs)
+
+
+def _note_saved(jobs: Iterable[Job]) -> None:
+    """Let ``jobs`` belong to the file that was saved. A thread tells their folders, and Blender ends after it."""
+    homeless = [job for job in jobs if job.note_saved()]
+
+    def tell() -> None:
+        for job in homeless:
+            job.write_home()
+
+    telling = threading.Thread(target=tell)
+    if homeless:
+        telling.start()
+        if bpy.app.background:
+            telling.join()
 
 
 @persistent

@@ -200,12 +200,15 @@ class Job(Standing):
         if scene is not None:
             self._blend, self._scene_name = bpy.data.filepath, scene.name
 
-    def note_saved(self) -> None:
-        """Remember where the file was saved, and let a job of one that had never been belong to it."""
+    def note_saved(self) -> bool:
+        """Remember where the file was saved; return whether the job was of one that had never been."""
         self.note_file()
-        if self.scene is not None and self._blend and not self.files.source.get("blend"):
-            with contextlib.suppress(UserError):
-                self.files.note_source(blend=self._blend)
+        return bool(self.scene is not None and self._blend and not self.files.source.get("blend"))
+
+    def write_home(self) -> None:
+        """Let the folder tell which file the job belongs to. Asks nothing of Blender: it may run in a thread."""
+        with contextlib.suppress(UserError):
+            self.files.note_source(blend=self._blend)
 
     def scene_after_load(self) -> bpy.types.Scene | None:
         """Return the job's scene in the file that was just opened, None when it is another file."""

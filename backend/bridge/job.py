@@ -32,6 +32,7 @@ import contextlib
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,7 @@ class Job:
         self.name = name
         self.settings = run
         self.source = source
+        self._writing = threading.RLock()  # job.json, of which the last writer is to know all
 
     @classmethod
     def create(cls, folder: Path, name: str, run: Settings, source: dict[str, Any] | None = None) -> Job:
@@ -111,20 +113,22 @@ class Job:
         return cls(folder, str(plain.get("name", folder.name)), run, plain.get("source") or {})
 
     def _write_spec(self) -> None:
-        plain = {
-            "format": FORMAT,
-            "version": VERSION,
-            "name": self.name,
-            "settings": settings.to_json(self.settings),
-            "source": self.source,
-        }
-        write_json(self.folder / "job.json", plain)
+        with self._writing:
+            plain = {
+                "format": FORMAT,
+                "version": VERSION,
+                "name": self.name,
+                "settings": settings.to_json(self.settings),
+                "source": self.source,
+            }
+            write_json(self.folder / "job.json", plain)
 
     def note_source(self, **changed: Any) -> None:
-        """Note what is ``changed`` in :attr:`source` by now; UserError when that cannot be written."""
-        if any(self.source.get(name) != value for name, value in changed.items()):
-            self.source = {**self.source, **changed}
-            self._write_spec()
+        """Note what is ``changed`` in :attr:`source` by now, from any thread; UserError when that cannot be written."""
+        with self._writing:
+            if any(self.source.get(name) != value for name, value in changed.items()):
+                self.source = {**self.source, **changed}
+                self._write_spec()
 
     def change(self, run: Settings, keys: Mapping[int, Path]) -> None:
         """Take other settings and key frames for the next run; each frame stays until it is made again.

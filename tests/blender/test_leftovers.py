@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,34 @@ def test_a_job_whose_strip_came_from_a_file_that_was_never_saved_belongs_to_the_
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
     assert bridge.Job.open(files.folder).source["blend"] == str(tmp_path / "shot.blend")
+    session(extension).jobs.clear()
+
+
+def test_saving_a_file_waits_for_no_folder_and_changes_none_that_knows_it(
+    extension: str, module: Any, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene, bridge = bpy.context.scene, module("backend.bridge.job")
+    homes = {"fresh": "", "other": "", "at home": str(tmp_path / "shot.blend")}
+    jobs = {
+        name: captured_job(bridge, place / f"of {name}", range(1, 3), [1], blend=blend, scene=scene.name)
+        for name, blend in homes.items()
+    }
+    written: list[tuple[str, bool]] = []
+    write = bridge.write_json
+
+    def noted(path: Path, plain: Any) -> None:
+        written.append((path.parent.name, threading.current_thread() is threading.main_thread()))
+        write(path, plain)
+
+    for files in jobs.values():
+        session(extension).add(files, scene)
+    monkeypatch.setattr(bridge, "write_json", noted)
+    for _ in range(2):
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    assert sorted(written) == [("of fresh", False), ("of other", False)]
+    for files in jobs.values():
+        assert bridge.Job.open(files.folder).source["blend"] == str(tmp_path / "shot.blend")
+        files.remove()
     session(extension).jobs.clear()
 
 
