@@ -231,7 +231,7 @@ def _paint(job: Job, shot: Shot, model: Any, emit: Emit, cancelled: Callable[[],
 
 
 def _stopped(job: Job, shot: Shot) -> State:
-    return State("cancelled", f"Stopped with {len(job.finished())} of {len(shot.frames)} frames finished.")
+    return State("cancelled", f"Stopped. Finished frames: {len(job.finished())} of {len(shot.frames)}.")
 
 
 def _with_model(job: Job, shot: Shot, run: Callable[[Any], State]) -> State:

@@ -53,10 +53,13 @@ def motion(files: JobFolder) -> tuple[str, ...]:
     if not told:
         return ()
     doubtful = {name: str(part["reason"]) for name, part in objects.items() if part.get("reason")}
-    lines = [f"Exact for {len(objects) - len(doubtful)} of {len(objects)} objects."]
+    exact, total, hidden = len(objects) - len(doubtful), len(objects), len(doubtful) - _MOST
+    lines = [f"Exact for {exact} of {total} objects." if total != 1 else f"Exact for {exact} of {total} object."]
     lines += [f"{name}: {reason}" for name, reason in list(doubtful.items())[:_MOST]]
-    if len(doubtful) > _MOST:
-        lines.append(f"{len(doubtful) - _MOST} more are told in the job's report.")
+    if hidden == 1:
+        lines.append("One more is told in the job's report.")
+    elif hidden > 1:
+        lines.append(f"{hidden} more are told in the job's report.")
     return (*lines, *filter(None, [str(told.get("vector", ""))]))
 
 

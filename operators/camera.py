@@ -6,12 +6,13 @@ import bpy
 from mathutils import Euler, Matrix
 
 from .capture import FOLLOWED
+from .editable import ChangesScene
 
 # Where Blender's own first scene has its camera.
 PLACE = Matrix.LocRotScale((7.359, -6.926, 4.958), Euler((1.1093, 0.0, 0.8149)), None)
 
 
-class TEMPERA_OT_add_camera(bpy.types.Operator):
+class TEMPERA_OT_add_camera(ChangesScene, bpy.types.Operator):
     """Let a camera film the scene: one that is there already, else a new one that sees what the 3D view sees."""
 
     bl_idname = "tempera.add_camera"

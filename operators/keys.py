@@ -7,10 +7,11 @@ from bpy.app.translations import pgettext_rpt as rpt_
 from bpy.props import IntProperty, StringProperty
 
 from ..properties.declared import PATH_OPTIONS
+from .editable import ChangesScene
 from .versions import panel_scene
 
 
-class TEMPERA_OT_add_key(bpy.types.Operator):
+class TEMPERA_OT_add_key(ChangesScene, bpy.types.Operator):
     """Add a painted frame as a key; another one for the same frame is replaced."""
 
     bl_idname = "tempera.add_key"
@@ -51,7 +52,7 @@ class TEMPERA_OT_add_key(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class TEMPERA_OT_remove_key(bpy.types.Operator):
+class TEMPERA_OT_remove_key(ChangesScene, bpy.types.Operator):
     """Take a key frame off the list; its file stays."""
 
     bl_idname = "tempera.remove_key"

@@ -13,6 +13,7 @@ from ..backend.bridge.errors import UserError
 from ..backend.bridge.settings import Settings
 from ..backend.bridge.settings.objects import ObjectSettings
 from ..properties.objects import members_of
+from .editable import ChangesScene
 from .versions import panel_scene
 
 
@@ -31,7 +32,7 @@ def _found(told: ObjectSettings) -> ObjectSettings:
     return dataclasses.replace(told, members=members_of(chosen))
 
 
-class TEMPERA_OT_add_object(bpy.types.Operator):
+class TEMPERA_OT_add_object(ChangesScene, bpy.types.Operator):
     """Put the active object on the list of those that are told something of their own."""
 
     bl_idname = "tempera.add_object"
@@ -47,7 +48,7 @@ class TEMPERA_OT_add_object(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class TEMPERA_OT_remove_object(bpy.types.Operator):
+class TEMPERA_OT_remove_object(ChangesScene, bpy.types.Operator):
     """Take an entry off the list; the object itself stays."""
 
     bl_idname = "tempera.remove_object"

@@ -155,8 +155,13 @@ def run_render(scene: bpy.types.Scene, frame: int, write_still: bool) -> None:
         with bpy.context.temp_override(scene=scene):  # the operator's own ``scene`` would take the window scene's frame
             bpy.ops.render.render(write_still=write_still)
     except RuntimeError as error:
-        reason = str(error).strip().removeprefix("Error: ")
-        raise CaptureError(f"Blender could not render frame {frame} of {scene.name}: {reason}") from error
+        raise CaptureError(f"Blender could not render frame {frame} of {scene.name}: {reason_of(error)}") from error
+
+
+def reason_of(error: RuntimeError) -> str:
+    """Return what an operator of Blender reported, each line once: it may say the same again and again."""
+    lines = (line.strip().removeprefix("Error: ") for line in str(error).splitlines())
+    return " ".join(dict.fromkeys(f"{line.rstrip('.')}." for line in lines if line))
 
 
 def nodes_of(tree: bpy.types.NodeTree | None) -> Iterator[bpy.types.Node]:

@@ -8,7 +8,7 @@ from ..backend.bridge import settings
 from ..operators import session
 from ..operators.sentences import translated
 from ..operators.session import Job
-from .text import draw_text, duration
+from .text import counted, draw_text, duration
 
 ENDINGS = {"done": "CHECKMARK", "cancelled": "PANEL_CLOSE", "failed": "ERROR"}
 MOST_CELLS = 3  # have room in a line of a sidebar
@@ -163,4 +163,5 @@ def ended(job: Job) -> str:
     """Return how far a job that rests has come."""
     if not job.captured:
         return iface_("Not captured yet")
-    return iface_("{done} of {total} frames").format(done=len(job.finished), total=len(job.shot_frames))
+    total = counted(len(job.shot_frames), "{count} frame", "{count} frames")
+    return iface_("{done} of {total}").format(done=len(job.finished), total=total)

@@ -8,7 +8,7 @@ from ..backend.bridge.models.catalogue import CATALOGUE, KINDS
 from ..operators import leftovers, models, setup
 from ..operators.sentences import translated
 from ..preferences import PREFERENCES, TEMPERA_preferences, worker_problem
-from .text import draw_text
+from .text import counted, draw_text
 
 STANDINGS = {
     "": "Not looked at yet",
@@ -26,8 +26,10 @@ def draw_places(layout: bpy.types.UILayout, chosen: TEMPERA_preferences) -> None
         draw_text(layout, translated(problem), "ERROR")
     layout.prop(chosen, "jobs_folder")
     if found := leftovers.current().found:
-        told = rpt_("{count} jobs of files that were never saved take {size}.")
-        draw_text(layout, told.format(count=len(found), size=size_of(sum(found.values()))), "INFO")
+        one = "{count} job of a file that was never saved takes {size}."
+        many = "{count} jobs of files that were never saved take {size}."
+        told = counted(len(found), one, many, size=size_of(sum(found.values())))
+        draw_text(layout, told, "INFO")
         layout.operator("tempera.remove_leftovers", icon="TRASH")
 
 

@@ -23,6 +23,7 @@ class TEMPERA_PT_render(bpy.types.Panel):
             operators={"tempera.stylize_render": "RENDER_ANIMATION"},
             strips=False,
             footage=False,
+            exact=True,
         )
         shared.draw(self.layout, scene, source)
 

@@ -26,6 +26,7 @@ class TEMPERA_PT_sequencer(bpy.types.Panel):
             operators={"tempera.stylize_strips": "SEQUENCE", "tempera.deflicker": "MOD_SMOOTH"},
             strips=True,
             footage=any(strip.type != "SCENE" for strip in strips),
+            exact=any(strip.type == "SCENE" for strip in strips),
         )
         shared.draw(self.layout, scene, source)
 

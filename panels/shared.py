@@ -14,7 +14,7 @@ from ..operators.session import Job
 from ..properties.problems import Problem
 from ..properties.window import COMPARE
 from . import jobs, objects
-from .text import draw_text, duration, fits
+from .text import counted, draw_text, duration, fits
 
 FIX_LABELS = {
     "preferences.addon_show": "Open Preferences",
@@ -28,7 +28,8 @@ FIX_LABELS = {
 class Source:
     """What a panel would stylize: how many frames, what stands in the way, and the operators that start it, by icon.
 
-    ``strips`` says whether it is strips or the scene's render, ``footage`` whether there is no scene behind it.
+    ``strips`` says whether it is strips or the scene's render, ``footage`` whether some of it has no scene behind it,
+    ``exact`` whether some of it has, and motion that is known.
     """
 
     frames: int
@@ -36,6 +37,7 @@ class Source:
     operators: Mapping[str, str]
     strips: bool
     footage: bool
+    exact: bool
 
 
 def draw(layout: bpy.types.UILayout, scene: bpy.types.Scene, source: Source) -> None:
@@ -69,13 +71,14 @@ def section(layout: bpy.types.UILayout, name: str, label: str, closed: bool = Fa
     return body
 
 
-def draw_declared(layout: bpy.types.UILayout, scene: bpy.types.Scene, section: str) -> None:
-    """Draw the settings of the chosen method that are declared for ``section``, in the order of declaration."""
-    specs = {name: settings.specs(scene.tempera.group)[name] for name in shown(scene, section)}
+def draw_declared(layout: bpy.types.UILayout, scene: bpy.types.Scene, section: str, without: str = "") -> None:
+    """Draw the chosen method's settings that are declared for ``section``, ``without`` one, as they were declared."""
+    homes = {name: home for name, home in shown(scene, section).items() if name != without}
+    specs = {name: settings.specs(scene.tempera.group)[name] for name in homes}
     column = layout.column()
     column.use_property_decorate = any(spec.over_time for _, _, spec in specs.values())  # the dot that sets keyframes
     boxes = fits("", [spec.label for kind, _, spec in specs.values() if kind is bool])  # all stand in one column
-    for name, home in shown(scene, section).items():
+    for name, home in homes.items():
         kind, _, spec = specs[name]
         if kind is str and not spec.subtype and not spec.choices:
             row = column.row()
@@ -132,7 +135,7 @@ def draw_keys(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
 
 def draw_motion(layout: bpy.types.UILayout, scene: bpy.types.Scene, source: Source, last: Job | None) -> None:
     """Draw where motion comes from: what will be exact, and after a run what was estimated and why."""
-    draw_declared(layout, scene, "motion")
+    draw_declared(layout, scene, "motion", without="" if source.exact else "motion")  # footage has no choice
     if last is not None and last.motion:
         for line in last.motion:
             draw_text(layout, line, "INFO")
@@ -217,7 +220,7 @@ def takes(told: Outlook) -> str:
     if told.cost:
         said.append(rpt_("About {time}.").format(time=duration(max(1.0, told.cost.seconds))))
     elif told.evaluations:
-        said.append(rpt_("{evaluations:,} evaluations.").format(evaluations=told.evaluations))
+        said.append(counted(told.evaluations, "{count:,} evaluation.", "{count:,} evaluations."))
     return " ".join(said)
 
 
@@ -226,11 +229,10 @@ def cost_lines(scene: bpy.types.Scene, frames: int) -> list[str]:
     run = costs.as_shown(scene)
     cost = session.current().costs.of(scene, run, frames)
     evaluations = cost.evaluations if cost else run.evaluations(frames)
-    lines = [rpt_("{frames:,} frames").format(frames=frames)]
+    counts = [counted(frames, "{count:,} frame", "{count:,} frames")]
     if evaluations:
-        lines = [
-            rpt_("{frames:,} frames, {evaluations:,} evaluations").format(frames=frames, evaluations=evaluations)
-        ]
+        counts.append(counted(evaluations, "{count:,} evaluation", "{count:,} evaluations"))
+    lines = [", ".join(counts)]
     if cost is None:
         lines.append(rpt_("Time: known after the first run here"))
     else:

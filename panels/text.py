@@ -33,6 +33,11 @@ def _room() -> float:
     return region.width - taken * scale()
 
 
+def counted(count: int, one: str, many: str, **more: str) -> str:
+    """Return a ``count`` in the words of ``one`` or ``many``, translated, which have {count} in them, and ``more``."""
+    return iface_(one if count == 1 else many).format(count=count, **more)
+
+
 def duration(seconds: float) -> str:
     """Return a time as an artist reads it: "45 s", "3 min", "2 h 5 min"."""
     if seconds < 90:

@@ -1,6 +1,6 @@
 """Whether files are there, for panels that ask at every draw: a drive that sleeps, or is gone, is not waited for.
 
-The disk is asked by a thread. Where it is awake it answers at once.
+The disk is asked by a thread, for one path after the other. Where it is awake it answers at once.
 """
 
 from __future__ import annotations
@@ -16,22 +16,29 @@ class Presence:
     """What is known of which paths are there."""
 
     def __init__(self, patience: float) -> None:
-        """``patience`` is how many seconds at most an answer is waited for."""
+        """``patience`` is how many seconds at most an answer is waited for, where no other is waited for already."""
         self._patience = patience
         self._known: dict[str, bool] = {}
         self._fresh: dict[str, float] = {}  # until when a path that was there need not be looked for again
-        self._asked: set[str] = set()
+        self._asked: dict[str, threading.Event] = {}  # what is to be looked for, in order, and who is to be told
+        self._lock = threading.Lock()
 
     def there(self, path: str) -> bool:
         """Return whether ``path`` is there, as far as is known; what nobody has seen yet is taken to be there."""
-        if path not in self._asked and self._fresh.get(path, 0.0) < time.monotonic():
-            self._asked.add(path)
-            looking = threading.Thread(target=self._look, args=(path,), daemon=True)
-            looking.start()
-            looking.join(self._patience)
+        if self._fresh.get(path, 0.0) < time.monotonic():
+            answered = threading.Event()
+            with self._lock:
+                first = not self._asked
+                self._asked.setdefault(path, answered)
+            if first:
+                threading.Thread(target=self._look, daemon=True).start()
+                answered.wait(self._patience)
         return self._known.get(path, True)
 
-    def _look(self, path: str) -> None:
-        found = os.path.exists(path)  # noqa: PTH110 - Path.exists raises where a name is too long or may not be seen
-        self._known[path], self._fresh[path] = found, time.monotonic() + FRESH_SECONDS * found
-        self._asked.discard(path)
+    def _look(self) -> None:
+        """Look for all that is asked for, then end."""
+        while (path := next(iter(self._asked), None)) is not None:
+            found = os.path.exists(path)  # noqa: PTH110 - Path.exists raises where a name is too long or may not be seen
+            self._known[path], self._fresh[path] = found, time.monotonic() + FRESH_SECONDS * found
+            with self._lock:
+                self._asked.pop(path).set()

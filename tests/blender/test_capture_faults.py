@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import bpy
+import pytest
 from capture_probe import box, new_scene
 
 
@@ -122,3 +123,24 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+class TEST_OT_complains(bpy.types.Operator):
+    """Fails twice for one reason."""
+
+    bl_idname = "test.complains"
+    bl_label = "Complain"
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        for sentence in ("Out of memory", "Out of memory", "Cannot render, no camera."):
+            self.report({"ERROR"}, sentence)
+        return {"CANCELLED"}
+
+
+def test_what_blender_repeats_is_told_once(module: Any) -> None:
+    bpy.utils.register_class(TEST_OT_complains)
+    with pytest.raises(RuntimeError) as told:
+        bpy.ops.test.complains()
+    bpy.utils.unregister_class(TEST_OT_complains)
+    assert str(told.value).count("Out of memory") == 2
+    assert module("operators.render_tools").reason_of(told.value) == "Out of memory. Cannot render, no camera."

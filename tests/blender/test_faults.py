@@ -79,6 +79,13 @@ def test_a_linked_scene_is_refused_since_its_strip_could_not_be_saved(tempera: M
         tempera.stylize(linked, method="exemplar", keys={1: painted_keys()[1]})
     assert not (tmp_path / "tempera").exists()
     assert "Shot is linked" in linked.tempera.render_problems()[0].text
+    with bpy.context.temp_override(scene=linked):
+        for change in (bpy.ops.tempera.add_object, bpy.ops.tempera.add_key, bpy.ops.tempera.add_camera):
+            assert not change.poll()
+            with refused("Shot is linked from another file. Open that file to change it."):
+                change()
+        assert not linked.tempera.objects
+    assert bpy.ops.tempera.add_object.poll()
     with bpy.context.temp_override(scene=linked), refused(sentence):
         bpy.ops.tempera.stylize_render()
     own = bpy.context.scene

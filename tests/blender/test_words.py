@@ -98,6 +98,27 @@ def test_no_text_is_longer_than_its_box(
     assert not composed  # Blender translates what stands in the source; what is composed is translated before
 
 
+def test_one_of_a_kind_is_no_plural_and_footage_has_no_exact_motion_to_choose(
+    extension: str, module: Any, draw: Any, tmp_path: Path
+) -> None:
+    scene = bpy.context.scene
+    session(extension).jobs.clear()
+    strip = image_strip(scene, tmp_path / "in", range(1, 2), channel=1)
+    strip.select, scene.tempera.method = True, "tokenflow"
+    scene.tempera.diffusion.steps, scene.tempera.diffusion.guidance = 1, 1.0
+    panel, whole = module("panels.sequencer").TEMPERA_PT_sequencer, module("panels.render").TEMPERA_PT_render
+    texts = [each.text for each in draw(panel, SIDEBAR)]
+    assert "1 frame, 1 evaluation" in texts
+    assert "Features" in texts and "Estimated" not in texts
+    assert "Estimated" in [each.text for each in draw(whole, PROPERTIES)]
+    left = module("operators.leftovers").current().found
+    left[tmp_path] = 10**9
+    chosen = module("preferences").preferences()
+    prefs = SimpleNamespace(draw=lambda self, _: module("panels.preferences").draw_places(self.layout, chosen))
+    assert "1 job of a file that was never saved takes 1.0 GB." in " ".join(each.text for each in draw(prefs, WINDOW))
+    left.clear()
+
+
 def test_the_preferences_fit_and_can_be_translated(module: Any, draw: Any) -> None:
     chosen, sections = module("preferences").preferences(), module("preferences").PREFERENCES
     panel = SimpleNamespace(draw=lambda self, _: [section(self.layout, chosen) for section in sections])
@@ -125,6 +146,7 @@ LONG = "/home/someone/projects/a_film_with_a_long_name/shots/sequence-010/" + 60
 def test_long_paths_in_dialogs_are_cut_to_lines(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     setup, models, words = (module(f"operators.{name}") for name in ("setup", "models", "words"))
     monkeypatch.setattr(words, "width_of", text_width)
+    monkeypatch.setattr(words, "scale", lambda: 1.0)
     monkeypatch.setattr(setup, "backend_folder", lambda: Path(LONG))
     monkeypatch.setattr(models, "hub_cache", lambda: Path(LONG))
     choice = {"name": "cpu", "label": "CPU", "size": 1e9, "source": "there", "problem": f"There is no room in {LONG}."}

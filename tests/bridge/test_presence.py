@@ -44,11 +44,15 @@ def test_a_drive_that_does_not_answer_is_asked_once_and_not_waited_for(monkeypat
         return not wakes.wait(30.0)
 
     monkeypatch.setattr(os.path, "exists", asleep)
-    seen = Presence(0.01)
-    before = time.monotonic()
+    seen, paths = Presence(5.0), [f"//drive/{number}" for number in range(200)]
+    threads, before = threading.active_count(), time.monotonic()
     assert all(seen.there("//drive/file") for _ in range(200))
-    assert asked == ["//drive/file"] and time.monotonic() - before < 10.0
+    assert all(map(seen.there, paths)) and threading.active_count() == threads + 1
+    assert asked == ["//drive/file"] and time.monotonic() - before < 10.0  # one of them was waited for
     wakes.set()
+    while len(asked) < 201:
+        time.sleep(0.01)
+    assert asked[1:201] == paths
     end = time.monotonic() + 10.0
     while seen.there("//drive/file"):
         assert time.monotonic() < end

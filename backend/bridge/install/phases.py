@@ -248,7 +248,7 @@ def _wheel_file(plan: Plan, wheel: Wheel, count: Callable[[int], None]) -> Path:
 
 def put_in(plan: Plan, tool: Tool, wheels: list[Path], tell: Tell) -> None:
     """Install the checked wheels, without the network and without looking for any other."""
-    tell(Progress("install", note=f"Installing {len(wheels)} packages"))
+    tell(Progress("install", note="Installing the packages"))
     listing = plan.folder / "wheels" / "requirements.txt"
     for note in (MARKER, BEGUN):  # until it is whole again, it is neither what was noted nor to be gone on with
         (plan.environment / note).unlink(missing_ok=True)
