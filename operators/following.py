@@ -2,27 +2,34 @@
 
 The strip of a result keeps where its source was when both were last looked at, in a custom property, so that undo, redo
 and files need no care. It follows as long as it lies in step with its source, each frame over the one that it was made
-of; a strip that the artist moved away by itself, or locked, stays where it is, and so does one whose source is gone or
-has another name.
+of; a strip that the artist moved away by itself, or locked, stays where it is, and so does one whose source is gone.
+
+A strip has no name that lasts, so a source is marked once something is made of it, and known by its mark when it was
+renamed; its pieces and copies, which are marked too, are told from it by the names that they had before. A source in
+another channel changes nothing, unless it would cover its result: that goes above it again. Where a source was given
+other speeds, what was made of it fits no more: it stays as it is until the source has its old ones back.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import bpy
 
 from ..backend.bridge.errors import UserError
 from .channels import free_channel
-from .versions import Strip, all_strips, content_start, handles, move_to, strips, trim_to
+from .versions import Strip, all_strips, content_start, handles, move_to, speed_keys, strips, trim_to
 
-PROPERTY = "tempera_source"
+PROPERTY, MARK = "tempera_source", "tempera_mark"
 WITH_CONTENTS = ("IMAGE", "MOVIE", "SCENE", "META", "MOVIECLIP", "MASK")  # others begin where they are seen
 DRAGS = ("TRANSFORM_OT_", "SEQUENCER_OT_slip")  # operators that hold strips until the mouse is let go
+Marked = Mapping[str, Sequence[Strip]]  # the strips that have each mark
 
 
 class Place(NamedTuple):
@@ -35,10 +42,17 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Bond:
-    """What a strip keeps of its source: its name, where it was, and how much later the strip's own contents begin."""
+    """What a strip keeps of its source, as that was, and how much later (``lag``) the strip's own contents begin.
 
+    That is its mark, its name, the names of ``others`` with its mark, where it was, its channel, and its timing.
+    """
+
+    mark: str
     source: str
+    others: tuple[str, ...]
     at: Place
+    channel: int
+    timing: tuple[float, ...]
     lag: float
 
 
@@ -47,28 +61,69 @@ def place_of(strip: Strip) -> Place:
     return Place(float(content_start(strip)), *handles(strip))
 
 
-def bind(strip: Strip, source: str, at: Sequence[float]) -> None:
-    """Let ``strip``, which lies in step with it, follow the strip named ``source``, which lay ``at`` such a place."""
-    place = Place(float(at[0]), int(at[1]), int(at[2]))
-    _keep(strip, Bond(source, place, content_start(strip) - place.start))
+def timing_of(strip: Strip) -> tuple[float, ...]:
+    """Return what changes where ``strip`` is given other speeds, and does not where it is moved, trimmed or cut."""
+    return tuple(round(frame - content_start(strip), 3) for frame in speed_keys(strip))
 
 
-def follow(scene: bpy.types.Scene) -> None:
-    """Bring all strips of ``scene`` that follow a source to where those are now."""
+def mark(strip: Strip) -> str:
+    """Return the mark by which ``strip`` is known, whatever it is called; it gets one if it has none."""
+    if MARK not in strip:
+        strip[MARK] = uuid.uuid4().hex
+    return str(strip[MARK])
+
+
+def standing_of(strip: Strip) -> dict[str, Any]:
+    """Return what a job notes of the strip that it comes from: its name, its mark, where it lies, its timing."""
+    timing = list(timing_of(strip))
+    return {"strip": strip.name, "mark": str(strip.get(MARK, "")), "at": list(place_of(strip)), "timing": timing}
+
+
+def source_of(scene: bpy.types.Scene, noted: Mapping[str, Any]) -> Strip | None:
+    """Return the strip that a job came from by what it ``noted`` (see ``stylize.origin_of``), None where it is gone."""
     everything = all_strips(scene.sequence_editor) if scene.sequence_editor else []
-    named = {strip.name: strip for strip in everything}
-    for strip in everything:
-        if PROPERTY in strip:
-            _follow(scene, strip, named)
+    marked = [each for each in everything if noted.get("mark") and each.get(MARK) == noted["mark"]]
+    named = [each for each in marked or everything if each.name == noted.get("strip")]
+    return next(iter(named or (marked if len(marked) == 1 else [])), None)
+
+
+def bind(scene: bpy.types.Scene, strip: Strip, noted: Mapping[str, Any]) -> None:
+    """Let ``strip``, which lies in step with it, follow the source that lay as its job ``noted``, if there is one."""
+    source = source_of(scene, noted)
+    if source is not None and noted.get("at"):
+        mark(source)
+        start, left, right = noted["at"]
+        seen = _seen(source, content_start(strip) - start, _marked(scene))
+        timing = tuple(noted.get("timing", seen.timing))
+        _keep(strip, dataclasses.replace(seen, at=Place(float(start), int(left), int(right)), timing=timing))
+
+
+def follow(scene: bpy.types.Scene) -> list[tuple[Strip, str]]:
+    """Bring all strips of ``scene`` that follow a source to where those are now.
+
+    Returns those whose source has other speeds than when they were made, each with the name of its source.
+    """
+    everything = all_strips(scene.sequence_editor) if scene.sequence_editor else []
+    results = sorted((each for each in everything if PROPERTY in each), key=lambda each: int(each.channel))
+    marked = _marked(scene) if results else {}
+    misfits = []
+    for strip in results:
+        bond = _bond(strip)
+        source = _source(bond, marked) if bond else None
+        if bond is None or source is None:  # another strip may get its name, which is not to take this one along
+            del strip[PROPERTY]
+        elif timing_of(source) != bond.timing:
+            misfits.append((strip, source.name))
+        else:
+            _follow(scene, strip, bond, source, marked)
+    return misfits
 
 
 def keep_within(scene: bpy.types.Scene, strip: Strip) -> None:
     """Let a strip that has grown end no later than its source."""
-    if PROPERTY not in strip:
-        return
     bond = _bond(strip)
-    source = next((each for each in all_strips(scene.sequence_editor) if each.name == bond.source), None)
-    if source is not None and content_start(strip) == content_start(source) + bond.lag:
+    source = _source(bond, _marked(scene)) if bond else None
+    if bond and source and content_start(strip) == content_start(source) + bond.lag:
         left, right = handles(strip)
         trim_to(strip, left, max(left + 1, min(right, handles(source)[1])))
 
@@ -79,39 +134,43 @@ def dragging() -> bool:
     return any(each.bl_idname.startswith(DRAGS) for window in windows for each in window.modal_operators)
 
 
-def _follow(scene: bpy.types.Scene, strip: Strip, named: Mapping[str, Strip]) -> None:
-    bond = _bond(strip)
-    source = named.get(bond.source)
-    if source is None:  # another strip may get its name, which is not to take this one along
-        del strip[PROPERTY]
-        return
+def _follow(scene: bpy.types.Scene, strip: Strip, bond: Bond, source: Strip, marked: Marked) -> None:
     owner = strip.parent_meta() or scene.sequence_editor
     now, here = _now(source, bond.at), place_of(strip)
-    if now == bond.at or strip.lock or owner.channels[strip.channel].lock:
-        return
     in_step = here.start - bond.lag in (bond.at.start, now.start)  # as it was, or moved along with its source by hand
-    if not in_step:
+    if strip.lock or owner.channels[strip.channel].lock or not in_step:
         return
-    shift = now.start - bond.at.start
-    before = Place(now.start, round(bond.at.left + shift), round(bond.at.right + shift))
-    rest = _cut_off(scene, source, now, before)
-    if rest is not None:
-        begins = content_start(rest)
-        off = Bond(rest.name, Place(begins, now.right, before.right), now.start + bond.lag - begins)
-        if here.left + now.start + bond.lag - here.start >= now.right:  # it was cut as well
-            _keep(strip, off)
-            _follow(scene, strip, named)
-            return
+    seen = dataclasses.replace(_seen(source, bond.lag, marked), at=now)
     channel = strip.channel
-    move_to(strip, now.start + bond.lag)
-    if rest is not None and now.right < handles(strip)[1]:
-        other = strip.split(now.right, "SOFT")
-        _keep(other, off)
-        _follow(scene, other, named)
-    _trim_along(strip, before, now)
-    with contextlib.suppress(UserError):  # where no channel is free, Blender has found it a place
-        strip.channel = free_channel(owner, channel, *handles(strip), besides=strip)
-    _keep(strip, dataclasses.replace(bond, at=now))
+    lowest = source.channel + 1 if bond.channel < channel <= source.channel else channel
+    if now != bond.at:
+        shift = now.start - bond.at.start
+        before = Place(now.start, round(bond.at.left + shift), round(bond.at.right + shift))
+        rest = _cut_off(scene, source, now, before)
+        if rest is not None:
+            off = _piece(rest, before, seen, marked)
+            if here.left + now.start + bond.lag - here.start >= now.right:  # it was cut as well
+                _keep(strip, off)
+                _follow(scene, strip, off, rest, marked)
+                return
+        move_to(strip, now.start + bond.lag)
+        if rest is not None and now.right < handles(strip)[1]:
+            other = strip.split(now.right, "SOFT")
+            _keep(other, off)
+            _follow(scene, other, off, rest, marked)
+        _trim_along(strip, before, now)
+    if now != bond.at or lowest != channel:
+        with contextlib.suppress(UserError):  # where no channel is free, Blender has found it a place
+            strip.channel = free_channel(owner, lowest, *handles(strip), besides=strip)
+    if seen != bond:
+        _keep(strip, seen)
+
+
+def _piece(rest: Strip, before: Place, cut: Bond, marked: Marked) -> Bond:
+    """Return the bond to ``rest``, which was cut off the source of the bond ``cut``, as that was ``before``."""
+    begins = float(content_start(rest))
+    seen = _seen(rest, cut.at.start + cut.lag - begins, marked)
+    return dataclasses.replace(seen, at=Place(begins, cut.at.right, before.right))
 
 
 def _trim_along(strip: Strip, before: Place, now: Place) -> None:
@@ -145,11 +204,42 @@ def _now(source: Strip, before: Place) -> Place:
     return Place(start, left, right)
 
 
-def _bond(strip: Strip) -> Bond:
-    kept = strip[PROPERTY].to_dict()
-    start, left, right = kept["at"]
-    return Bond(str(kept["strip"]), Place(float(start), int(left), int(right)), float(kept["lag"]))
+def _marked(scene: bpy.types.Scene) -> Marked:
+    """Return the strips of ``scene`` that something was made of, and their pieces and copies, by their marks."""
+    found: dict[str, list[Strip]] = {}
+    for strip in all_strips(scene.sequence_editor):
+        if MARK in strip:
+            found.setdefault(str(strip[MARK]), []).append(strip)
+    return found
+
+
+def _source(bond: Bond, marked: Marked) -> Strip | None:
+    """Return the source that ``bond`` is about, under the name that it has by now; None where it is gone."""
+    alike = marked.get(bond.mark, ())
+    named = [each for each in alike if each.name == bond.source]
+    renamed = [each for each in alike if each.name not in bond.others]
+    if len(renamed) > 1:  # pieces of it were, too
+        renamed = [each for each in renamed if place_of(each) == bond.at]
+    return next(iter(named or (renamed if len(renamed) == 1 else [])), None)
+
+
+def _seen(source: Strip, lag: float, marked: Marked) -> Bond:
+    """Return the bond to ``source`` as it is now."""
+    known = str(source[MARK])
+    others = sorted(each.name for each in marked.get(known, ()) if each != source)
+    return Bond(known, source.name, tuple(others), place_of(source), source.channel, timing_of(source), float(lag))
+
+
+def _bond(strip: Strip) -> Bond | None:
+    """Return what ``strip`` keeps of its source; None where that is nothing that could be read."""
+    try:
+        kept = json.loads(strip[PROPERTY])
+        start, left, right = kept["at"]
+        lists = {name: tuple(kept[name]) for name in ("others", "timing")}
+        return Bond(**{**kept, **lists, "at": Place(float(start), int(left), int(right))})
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _keep(strip: Strip, bond: Bond) -> None:
-    strip[PROPERTY] = {"strip": bond.source, "at": list(map(float, bond.at)), "lag": bond.lag}
+    strip[PROPERTY] = json.dumps(dataclasses.asdict(bond))

@@ -18,10 +18,10 @@ from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from . import timeline
 from .capture import Capture, capture_scene, capture_strip
-from .following import place_of
+from .following import source_of, standing_of
 from .shared_shot import SharedShot
 from .standing import ACTIVE, Question, Standing
-from .versions import Strip, all_strips
+from .versions import Strip
 
 
 class Keeper(Protocol):
@@ -237,11 +237,10 @@ class Job(Standing):
         if not source.get("strip"):
             beauty = Path(source["beauty"]) if source.get("beauty") else None  # a pattern, see capture_scene
             return capture_scene(scene, self.files.shot_folder, source.get("frames"), beauty)
-        named = {strip.name: strip for strip in all_strips(scene.sequence_editor)} if scene.sequence_editor else {}
-        if source["strip"] not in named:
+        strip = source_of(scene, source)
+        if strip is None:
             raise UserError(f"The strip {source['strip']} is gone. Bring it back, then resume.")
-        strip = named[source["strip"]]
-        self.files.note_source(at=list(place_of(strip)))  # it may have been moved since the job was made
+        self.files.note_source(**standing_of(strip))  # it may have been moved or renamed since the job was made
         return capture_strip(scene, strip, self.files.shot_folder, source.get("frames"))
 
     def drop_capture(self) -> None:
@@ -266,6 +265,11 @@ class Job(Standing):
         if scene is None:
             raise UserError(f"{self._scene_name} is not in this file. Open the file of {self.name} first.")
         timeline.show_heat_map(scene, self.files, self._shot_frames)
+
+    def note_speeds(self, source: str) -> None:
+        """Take in that the strip ``source`` has other speeds than when it was captured, or "" where it has its own."""
+        told = f"{source} was given other speeds since. Choose Render Again to have a result that fits."
+        self._misfit = told if source else ""
 
     def show(self) -> None:
         """Bring the strip up to date; one that the artist took away stays away."""

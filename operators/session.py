@@ -19,7 +19,7 @@ from ..backend.bridge.client import Worker
 from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from ..preferences import preferences, user_folder, worker_python
-from . import answers, following, timers
+from . import answers, following, timeline, timers
 from .costs import Costs
 from .job import Job, rendering
 from .preview_job import Preview
@@ -244,10 +244,13 @@ class Session:
     def _follow(self) -> None:
         if self._moved and not following.dragging() and not rendering():
             self._moved = False
+            misfits: dict[str, str] = {}
             for scene in bpy.data.scenes:
                 if scene.library is None:
                     with apart():
-                        following.follow(scene)
+                        misfits |= {timeline.shown(strip): source for strip, source in following.follow(scene)}
+            for job in self.jobs:
+                job.note_speeds(misfits.get(timeline.job_id(job.files), ""))
 
     def wake(self) -> None:
         """Let the timer go on, if it does not."""

@@ -37,6 +37,7 @@ class Standing:
             self._rest = State("cancelled", elsewhere if files.held else interrupted)
         self._trouble = self._rest.message if self.state == "failed" else ""  # why the last request came to nothing
         self._warning = ""  # what is wrong though all goes on
+        self._misfit = ""  # why the result does not fit its source any more
         self._captured = self._made = self._answered = 0.0
         self._clock = Clock()
         self._shot_frames: tuple[int, ...] = ()
@@ -62,7 +63,7 @@ class Standing:
     @property
     def message(self) -> str:
         """A sentence for the artist, "" when all is well."""
-        return self._trouble or self._rest.message or self._warning
+        return self._trouble or self._rest.message or self._warning or self._misfit
 
     @property
     def active(self) -> bool:

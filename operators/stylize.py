@@ -15,14 +15,14 @@ from ..preferences import jobs_folder, preferences, worker_python
 from ..properties.problems import key_problem, linked_problem, missing_key
 from . import session
 from .capture import check_cameras, frames_seen
-from .following import place_of
+from .following import mark, source_of, standing_of
 from .job import Job
 from .objects import resolved
 from .over_time import as_set
 from .render_beauty import png_header
 from .render_tools import frame_size
 from .reporting import attempt
-from .versions import Strip, all_strips, handles, selected_strips, sequencer_scene, show_in_sequencer
+from .versions import Strip, handles, selected_strips, sequencer_scene, show_in_sequencer
 
 LONGEST_FOLDER = 960  # bytes: Blender's own paths end at 1024, and the frames lie below the folder
 
@@ -58,6 +58,8 @@ def stylize(
     if folder:
         check_length(folder)
     folder = folder or new_folder(name, scene.tempera.folder)
+    if strip:
+        mark(strip)
     origin = origin_of(source) | {"frames": None if strip else wanted, "beauty": beauty}
     return launch(make_files(folder.absolute(), run, origin, keys), scene)
 
@@ -95,8 +97,9 @@ def origin_of(source: bpy.types.Scene | Strip) -> dict[str, Any]:
         "id": uuid.uuid4().hex,
         "blend": bpy.data.filepath,
         "scene": source.name if is_scene else source.id_data.name,
-        "strip": "" if is_scene else source.name,
-        "at": [] if is_scene else list(place_of(source)),
+        "strip": "",
+        "at": [],
+        **({} if is_scene else standing_of(source)),
     }
 
 
@@ -124,15 +127,13 @@ def rerun(job: Job) -> Job:
     if scene is None:
         raise UserError(f"The scene of {job.name} is not in this file. Open its file first.")
     keys = {frame: job.files.key_path(frame) for frame in job.files.key_frames()}
-    name = source.get("strip")
-    if not name:
+    if not source.get("strip"):
         frames, beauty = source.get("frames"), str(source.get("beauty", ""))
         return stylize(scene, job.files.settings, keys, frames=frames, beauty=beauty)
-    there = all_strips(scene.sequence_editor) if scene.sequence_editor else []
-    found = [strip for strip in there if strip.name == name]
-    if not found:
-        raise UserError(f"The strip {name} is gone. Bring it back, then run again.")
-    return stylize(found[0], job.files.settings, keys)
+    strip = source_of(scene, source)
+    if strip is None:
+        raise UserError(f"The strip {source['strip']} is gone. Bring it back, then run again.")
+    return stylize(strip, job.files.settings, keys)
 
 
 def frames_of(source: bpy.types.Scene | Strip) -> list[int]:

@@ -17,7 +17,7 @@ from ..backend.bridge import VERSION, settings
 from ..backend.bridge.job import Job as JobFolder
 from . import following
 from .channels import free_channel, overlaps
-from .versions import Owner, Strip, all_strips, handles, strips
+from .versions import Strip, all_strips, handles, strips
 
 PROPERTY = "tempera"  # the custom property of a strip that shows a job
 HEAT_MAP = "tempera_heat_map"  # the one of a strip that shows where a job changes
@@ -47,6 +47,11 @@ def folders(scene: bpy.types.Scene) -> list[str]:
 def folder(strip: Strip) -> str:
     """Return the folder of the job whose result ``strip`` shows, "" where it shows none."""
     return str(_note(strip).get("folder", ""))
+
+
+def shown(strip: Strip) -> str:
+    """Return the id of the job whose result ``strip`` shows, "" where it shows none."""
+    return str(_note(strip).get("id", ""))
 
 
 def _note(strip: Strip, kind: str = PROPERTY) -> dict[str, object]:
@@ -83,7 +88,7 @@ def place(scene: bpy.types.Scene, job: JobFolder, frames: Sequence[int], finishe
     files = elements(job, frames, finished)
     if not files:
         return None
-    strip = _new_strip(scene, job.name, job.frame_path(frames[0]), str(job.source.get("strip", "")), frames)
+    strip = _new_strip(scene, job.name, job.frame_path(frames[0]), following.source_of(scene, job.source), frames)
     strip[PROPERTY] = note(job)
     _show(strip, files, ())
     _bind(scene, strip, job)
@@ -99,7 +104,7 @@ def show_heat_map(scene: bpy.types.Scene, job: JobFolder, frames: Sequence[int])
     files = elements(job, frames, frames)
     found = find(scene, job, HEAT_MAP)
     if not found:
-        below = next((strip.name for strip in find(scene, job)), str(job.source.get("strip", "")))
+        below = next(iter(find(scene, job)), None) or following.source_of(scene, job.source)
         found = [_new_strip(scene, f"{job.name} heat map", job.heat_map_folder / files[0], below, frames)]
         found[0][HEAT_MAP] = {"id": job_id(job)}
         _show(found[0], files, ())
@@ -111,15 +116,14 @@ def show_heat_map(scene: bpy.types.Scene, job: JobFolder, frames: Sequence[int])
 
 def _bind(scene: bpy.types.Scene, strip: Strip, job: JobFolder) -> None:
     """Let a new strip, which lies at the shot's frames, follow the job's source to where that is by now."""
-    at = job.source.get("at")
-    if at:
-        following.bind(strip, str(job.source["strip"]), at)
-        following.follow(scene)
+    following.bind(scene, strip, job.source)
+    following.follow(scene)
 
 
-def _new_strip(scene: bpy.types.Scene, name: str, first: Path, below: str, frames: Sequence[int]) -> Strip:
+def _new_strip(scene: bpy.types.Scene, name: str, first: Path, below: Strip | None, frames: Sequence[int]) -> Strip:
     """Make a strip of the picture ``first`` above the strip ``below``, where the whole shot of ``frames`` has room."""
-    owner, channel = _beneath(scene.sequence_editor_create(), below)
+    editor = scene.sequence_editor_create()
+    owner, channel = (below.parent_meta() or editor, below.channel) if below else (editor, 0)
     channel = free_channel(owner, channel + 1, frames[0], frames[-1] + 1)
     strip = strips(owner).new_image(name, str(first), channel, frames[0], fit_method="FIT")
     strip.blend_type = "REPLACE"
@@ -180,12 +184,6 @@ def _keep_apart(scene: bpy.types.Scene, strip: Strip) -> None:
     neighbours = [other for other in strips(owner) if other != strip and other.channel == strip.channel]
     if any(overlaps(other, start, end) for other in neighbours):
         strip.channel = free_channel(owner, strip.channel, start, end)
-
-
-def _beneath(editor: bpy.types.SequenceEditor, source: str) -> tuple[Owner, int]:
-    """Return where the strip named ``source`` lies, and its channel; the editor and 0 when there is none."""
-    strip = next((strip for strip in all_strips(editor) if strip.name == source), None)
-    return (strip.parent_meta() or editor, strip.channel) if strip else (editor, 0)
 
 
 def push_undo(message: str) -> None:

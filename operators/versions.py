@@ -34,6 +34,16 @@ def content_start(strip: Strip) -> float:
     return float(strip.content_start if hasattr(strip, "content_start") else strip.frame_start)
 
 
+def speed_keys(strip: Strip) -> list[float]:
+    """Return the frames at which ``strip`` is given speeds, its first and last among them; none where it has its own.
+
+    Before 5.0, where Blender does not tell, what is told is the end of what it shows at its speeds.
+    """
+    if hasattr(strip, "retiming_keys"):
+        return [float(key.timeline_frame) for key in strip.retiming_keys]
+    return [content_start(strip) + strip.frame_duration] if strip.type in ("IMAGE", "MOVIE") else []
+
+
 def move_to(strip: Strip, start: float) -> None:
     """Let the contents of ``strip`` begin at the frame ``start``; its handles go along."""
     setattr(strip, "content_start" if hasattr(strip, "content_start") else "frame_start", start)

@@ -174,6 +174,109 @@ def test_a_strip_that_gets_the_name_of_a_source_that_is_gone_takes_no_result_alo
     assert versions.handles(result) == (10, 30)
 
 
+def test_a_source_is_known_by_whatever_name_it_has(
+    source: Any, result: Any, job: Any, versions: ModuleType, module: Any, settle: Callable[[], None]
+) -> None:
+    source.name = "Take 7"
+    versions.move_to(source, 50)  # before anyone looked: Blender tells nobody of names
+    settle()
+    assert versions.handles(result) == (50, 70)
+    second = source.split(60, "SOFT")
+    settle()
+    source.name, second.name = "first half", "second half"
+    settle()
+    versions.move_to(second, content(second, versions) + 100)
+    settle()
+    assert pieces(bpy.context.scene, module("operators.timeline"), job, versions) == [(50, 60), (160, 170)]
+    second.name = "source"  # as the whole was called once
+    trim(source, 1, 0)
+    settle()
+    assert pieces(bpy.context.scene, module("operators.timeline"), job, versions) == [(51, 60), (160, 170)]
+
+
+def test_a_copy_of_a_source_is_another_strip(
+    source: Any, result: Any, versions: ModuleType, settle: Callable[[], None], tmp_path: Path, module: Any
+) -> None:
+    copy = image_strip(bpy.context.scene, tmp_path / "copy", range(80, 100), channel=1, name="source.001")
+    copy["tempera_mark"] = source["tempera_mark"]  # as Blender does where it is duplicated
+    settle()
+    versions.move_to(copy, 200)
+    settle()
+    assert versions.handles(result) == (10, 30)
+    versions.strips(bpy.context.scene.sequence_editor).remove(source)
+    settle()
+    assert versions.handles(result) == (10, 30)
+
+
+def test_what_nobody_wrote_is_no_bond(source: Any, result: Any, versions: ModuleType, settle: Any) -> None:
+    for spoilt in (5, "[]", '{"at": [1, 2, 3]}', {"strip": "source"}):
+        result["tempera_source"] = spoilt
+        versions.move_to(source, content(source, versions) + 10)
+        settle()
+        assert versions.handles(result) == (10, 30) and "tempera_source" not in result
+
+
+def test_a_source_in_another_channel_never_covers_its_result(
+    source: Any, result: Any, versions: ModuleType, settle: Callable[[], None], tmp_path: Path
+) -> None:
+    source.channel = 5
+    settle()
+    assert (result.channel, versions.handles(result)) == (6, (10, 30))
+    assert np.array_equal(rendered(bpy.context.scene, 12, tmp_path), picture(12))
+    source.channel = 1
+    settle()
+    assert result.channel == 6  # it covers it still
+    image_strip(bpy.context.scene, tmp_path / "title", range(25, 60), channel=8, name="title")
+    source.channel = 7
+    versions.move_to(source, 30)
+    settle()
+    assert (result.channel, versions.handles(result)) == (9, (30, 50))
+    result.channel = 2  # the artist wants to see the source
+    settle()
+    assert result.channel == 2
+    source.channel = 4
+    settle()
+    assert result.channel == 2
+
+
+def test_a_source_that_was_given_other_speeds_leaves_its_result_alone_and_that_is_told(
+    source: Any, result: Any, job: Any, versions: ModuleType, settle: Callable[[], None], extension: str, tmp_path: Path
+) -> None:
+    if bpy.app.version < (5, 1):
+        pytest.skip("Blender tells, or lets scripts change, no speeds")
+    known = session(extension).add(job, bpy.context.scene)
+    settle()
+    assert known.message == ""
+    source.retiming_keys.add(timeline_frame=20)
+    source.retiming_keys[-1].timeline_frame = 60
+    versions.move_to(source, 12)
+    settle()
+    assert versions.handles(source)[0] == 12 and versions.handles(result) == (10, 30)
+    assert known.message == "source was given other speeds since. Choose Render Again to have a result that fits."
+    versions.move_to(source, 40)
+    source.retiming_keys.reset()
+    settle()
+    assert (versions.handles(source), versions.handles(result), known.message) == ((40, 60), (40, 60), "")
+    session(extension).jobs.clear()
+
+
+def test_a_job_goes_on_with_a_source_that_was_renamed(
+    source: Any, versions: ModuleType, module: Any, extension: str, tmp_path: Path
+) -> None:
+    scene, stylize = bpy.context.scene, module("operators.stylize")
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    job = stylize.stylize(source, module("backend.bridge.settings").from_keywords("deflicker"), {})
+    job.cancel()
+    source.name = "Take 7"
+    image_strip(scene, tmp_path / "another", range(40, 45), channel=1)  # with the name that the source had
+    assert job.resume().wait()
+    assert job.files.source["strip"] == "Take 7" and job.shot_frames == tuple(SHOT)
+    again = stylize.rerun(job)
+    again.cancel()
+    assert again.files.source["strip"] == "Take 7" and job.strip.channel == 2
+    session(extension).jobs.clear()
+
+
 def test_a_shot_that_is_captured_anew_lies_where_its_source_is_by_then(
     source: Any, versions: ModuleType, module: Any, extension: str, tmp_path: Path
 ) -> None:
