@@ -27,6 +27,7 @@ from .standing import Question
 from .thumbnails import Thumbnails
 
 TICK_SECONDS = 0.1
+STOPPED = "Stopped. Resume to go on; finished frames are kept."
 IDLE_SECONDS = 1.0  # between two looks at an idle worker
 _ROOT = Path(__file__).resolve().parent.parent  # the folder that holds ``backend``
 
@@ -38,6 +39,7 @@ class Session:
         self.jobs: list[Job] = []
         self._worker: Worker | None = None
         self._log: Path | None = None  # takes the worker's words
+        self._ended = False  # whether the worker was ended though it had work
         self._running: Job | None = None
         self.preview: Preview | None = None  # a look at some frames, which goes before all jobs that wait
         self._moved = False  # whether strips may have been moved that others follow
@@ -123,14 +125,14 @@ class Session:
         if job is not self._running:
             job.drop_capture()
             if job.active:
-                job.rest("cancelled", "Stopped. Resume to go on; finished frames are kept.")
+                job.rest("cancelled", STOPPED)
         elif self._worker is not None and (job.makes_way or not job.stopping):
             job.stopping, job.makes_way = True, False
             with contextlib.suppress(UserError):  # it has died: the next tick tells
                 self._worker.send(messages.Cancel(str(job.folder)))
-        else:
-            self._lose_worker()
-            job.rest("cancelled", "Stopped. Resume to go on; finished frames are kept.")
+        elif self._worker is not None:
+            self._ended = True
+            self._worker.kill()  # it holds the job until it is gone: listening tells
         self.wake()
 
     def forget(self, job: Job) -> None:
@@ -175,7 +177,10 @@ class Session:
         try:
             events = worker.poll()
         except UserError as error:
-            self._lose_worker(str(error))
+            job = self._running
+            self._lose_worker("" if self._ended else str(error))
+            if job is not None and self._ended:
+                job.rest("cancelled", STOPPED)
             return
         for event in events:
             if self._running is not None and getattr(event, "job", None) == str(self._running.folder):
@@ -212,7 +217,7 @@ class Session:
             if self._worker is None:
                 python = worker_python(preferences().worker_python)
                 self._log = user_folder() / f"worker-{os.getpid()}.log"
-                self._worker = Worker.start(python, _ROOT, self._log)
+                self._worker, self._ended = Worker.start(python, _ROOT, self._log), False
             self._worker.send(job.request)
         except UserError as error:
             self._lose_worker()

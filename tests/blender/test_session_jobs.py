@@ -130,7 +130,11 @@ def test_a_render_gets_the_machine_and_the_job_goes_on_after_it(
     pid = worker_pid(extension)
     monkeypatch.setattr(module("operators.session"), "rendering", lambda: True)  # in background none is a job
     drive(job, lambda: session(extension)._worker is None)
-    assert gone(pid) and job.active and job.state == "ready"
+    assert job.active and job.state == "ready"
+    end = time.monotonic() + 20
+    while not gone(pid):
+        assert time.monotonic() < end
+        time.sleep(0.01)
     monkeypatch.undo()
     assert job.wait() and job.state == "done"
     assert contents(job) == expected
@@ -143,8 +147,8 @@ def test_a_second_cancel_stops_at_once(extension: str, tmp_path: Path) -> None:
     os.kill(pid, signal.SIGSTOP)  # a step that never ends
     job.cancel()
     job.cancel()
-    assert job.state == job.files.state.state == "cancelled"
-    assert gone(pid)
+    assert job.wait() and job.state == job.files.state.state == "cancelled"
+    assert gone(pid) and "Resume to go on" in job.message
     assert job.resume().wait()
 
 
