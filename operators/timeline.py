@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from ..backend.bridge import VERSION, settings
 from ..backend.bridge.job import Job as JobFolder
 from . import following
 from .channels import free_channel, overlaps
+from .render_beauty import png_header
+from .stand_in import stand_in
 from .versions import Strip, all_strips, handles, strips
 
 PROPERTY = "tempera"  # the custom property of a strip that shows a job
@@ -125,7 +128,10 @@ def _new_strip(scene: bpy.types.Scene, name: str, first: Path, below: Strip | No
     editor = scene.sequence_editor_create()
     owner, channel = (below.parent_meta() or editor, below.channel) if below else (editor, 0)
     channel = free_channel(owner, channel + 1, frames[0], frames[-1] + 1)
-    strip = strips(owner).new_image(name, str(first), channel, frames[0], fit_method="FIT")
+    header = png_header(first) if first.is_file() else None
+    with stand_in(header[:2]) if header else contextlib.nullcontext(first) as seen:
+        strip = strips(owner).new_image(name, str(seen), channel, frames[0], fit_method="FIT")
+    strip.directory, strip.elements[0].filename = f"{first.parent}{os.sep}", first.name
     strip.blend_type = "REPLACE"
     strip.select = False  # the next run is not meant for this one's result
     if strip.transform.scale_x > 1.0:  # a render at a smaller percentage: pixel by pixel, which "Auto" would blur

@@ -40,6 +40,36 @@ def test_what_is_seen_is_what_is_on_disk(timeline: ModuleType, bridge: ModuleTyp
     assert not rendered(scene, 4, tmp_path).any()
 
 
+@pytest.mark.parametrize("alpha", [False, True])
+def test_a_strip_is_as_blender_makes_it_though_no_picture_is_decoded_for_it(
+    timeline: ModuleType, bridge: ModuleType, versions: ModuleType, tmp_path: Path, alpha: bool
+) -> None:
+    scene = small_scene()
+    job = captured_job(bridge, tmp_path / "job", [1], [])
+    path = job.frame_path(1)
+    rgb = picture(1, 50, 30)
+    image = bpy.data.images.new("made", 50, 30, alpha=alpha)
+    image.pixels = np.dstack([rgb / 255, np.full((30, 50), 0.5 if alpha else 1.0)])[::-1].astype(np.float32).ravel()
+    image.filepath_raw, image.file_format = str(path), "PNG"
+    image.save()
+    whole = path.read_bytes()
+    by_blender = versions.strips(scene.sequence_editor).new_image("made", str(path), 9, 1, fit_method="FIT")
+    path.write_bytes(whole[: len(whole) // 2])  # what cannot be decoded
+    strip = timeline.place(scene, job, [1], [1])
+    path.write_bytes(whole)
+    assert Path(strip.directory) == path.parent and strip.elements[0].filename == path.name
+
+    def told(strip: object) -> dict[str, object]:
+        names = ("alpha_mode", "directory", "use_flip_x", "color_saturation", "use_float")
+        found = {name: getattr(strip, name) for name in names}
+        found |= {name: getattr(strip.transform, name) for name in ("scale_x", "scale_y", "offset_x", "filter")}
+        found |= {name: getattr(strip.elements[0], name) for name in ("filename", "orig_width", "orig_height")}
+        return found | {"colours": strip.colorspace_settings.name, "handles": versions.handles(strip)}
+
+    assert told(strip) == told(by_blender)
+    assert list(Path(bpy.app.tempdir).glob("tempera-*/black.png")) == []
+
+
 @pytest.mark.parametrize(("width", "height", "percentage"), [(64, 36, 50), (66, 34, 50), (128, 72, 25)])
 def test_a_smaller_render_fills_the_picture(
     timeline: ModuleType, bridge: ModuleType, tmp_path: Path, width: int, height: int, percentage: int
