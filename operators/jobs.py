@@ -12,7 +12,7 @@ from ..properties.declared import PATH_OPTIONS
 from . import session, timeline
 from .job import Job, rendering
 from .over_time import as_set
-from .reporting import attempt
+from .reporting import AsksFirst, attempt
 from .stylize import StartsJobs, rerun, restyle
 from .versions import panel_scene
 
@@ -180,16 +180,12 @@ class TEMPERA_OT_reveal_job(OfOneJob, bpy.types.Operator):
         bpy.ops.wm.path_open(filepath=str(job.folder))
 
 
-class TEMPERA_OT_remove_job(ChangesStrips, OfOneJob, bpy.types.Operator):
+class TEMPERA_OT_remove_job(AsksFirst, ChangesStrips, OfOneJob, bpy.types.Operator):
     """Delete the job's folder and its strips."""
 
     bl_idname = "tempera.remove_job"
     bl_label = "Remove Job"
     bl_description = "Delete this job's folder with all its frames, and its strip"
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        """Ask first: the frames cannot be brought back."""
-        return context.window_manager.invoke_confirm(self, event)
 
     def act(self, _context: bpy.types.Context, job: Job) -> None:
         """Remove the job."""

@@ -15,7 +15,7 @@ from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from ..preferences import user_folder
 from . import session, timers
-from .reporting import attempt
+from .reporting import AsksFirst, attempt
 
 DAY = 86400.0  # seconds: what is younger may be missed by somebody yet
 FIRST_LOOK = 5.0  # seconds after Blender is up
@@ -87,7 +87,7 @@ def current() -> Leftovers:
     return _leftovers
 
 
-class TEMPERA_OT_remove_leftovers(bpy.types.Operator):
+class TEMPERA_OT_remove_leftovers(AsksFirst, bpy.types.Operator):
     """Delete the jobs of files that were never saved."""
 
     bl_idname = "tempera.remove_leftovers"
@@ -102,10 +102,6 @@ class TEMPERA_OT_remove_leftovers(bpy.types.Operator):
             cls.poll_message_set("There is none, or they are being looked at.")
             return False
         return True
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        """Ask first: the frames cannot be brought back."""
-        return context.window_manager.invoke_confirm(self, event)
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Delete them."""

@@ -1,4 +1,4 @@
-"""What goes wrong in an operator becomes one sentence."""
+"""What operators share: what goes wrong becomes one sentence, and what cannot be brought back is asked about first."""
 
 from __future__ import annotations
 
@@ -25,3 +25,11 @@ def attempt(operator: bpy.types.Operator, act: Callable[[], object]) -> set[str]
     else:
         return {"FINISHED"}
     return {"CANCELLED"}
+
+
+class AsksFirst:
+    """Mixed into the operators that delete what cannot be brought back."""
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Ask whether it is meant."""
+        return context.window_manager.invoke_confirm(self, event)

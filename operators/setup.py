@@ -26,7 +26,7 @@ from ..backend.bridge.install.phases import Plan
 from ..preferences import backend_folder, preferences, worker_problem
 from . import session, timers
 from .errands import Sender, online_problem
-from .reporting import attempt
+from .reporting import AsksFirst, attempt
 from .words import draw_in_dialog
 
 INSTALLER = "backend.bridge.install"
@@ -210,17 +210,13 @@ class TEMPERA_OT_repair_backend(bpy.types.Operator):
         return _run(self, "repair")
 
 
-class TEMPERA_OT_remove_backend(bpy.types.Operator):
+class TEMPERA_OT_remove_backend(AsksFirst, bpy.types.Operator):
     """Remove what was installed."""
 
     bl_idname = "tempera.remove_backend"
     bl_label = "Remove"
     bl_description = "Remove what was installed; models and jobs stay"
     bl_options: ClassVar = {"INTERNAL"}
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        """Ask first."""
-        return context.window_manager.invoke_confirm(self, event)
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Begin."""
