@@ -215,13 +215,15 @@ def draw_preview(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
 
 
 def takes(told: Outlook) -> str:
-    """Return what the run's own picture takes, as sentences."""
-    said = [] if told.captured else [rpt_("The shot is captured first.")]
+    """Return what the run's own picture takes, as a sentence, "" where that is not known."""
+    cost = ""
     if told.cost:
-        said.append(rpt_("About {time}.").format(time=duration(max(1.0, told.cost.seconds))))
+        cost = rpt_("About {time}").format(time=duration(max(1.0, told.cost.seconds)))
     elif told.evaluations:
-        said.append(counted(told.evaluations, "{count:,} evaluation.", "{count:,} evaluations."))
-    return " ".join(said)
+        cost = counted(told.evaluations, "{count:,} evaluation", "{count:,} evaluations")
+    if told.captured:
+        return f"{cost}." if cost else ""
+    return rpt_("{cost}, once the shot is captured.").format(cost=cost) if cost else rpt_("The shot is captured first.")
 
 
 def cost_lines(scene: bpy.types.Scene, frames: int) -> list[str]:

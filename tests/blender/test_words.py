@@ -106,11 +106,15 @@ def test_one_of_a_kind_is_no_plural_and_footage_has_no_exact_motion_to_choose(
     strip = image_strip(scene, tmp_path / "in", range(1, 2), channel=1)
     strip.select, scene.tempera.method = True, "tokenflow"
     scene.tempera.diffusion.steps, scene.tempera.diffusion.guidance = 1, 1.0
+    scene.frame_end = 1  # without an editor under the mouse, what is previewed is the scene
     panel, whole = module("panels.sequencer").TEMPERA_PT_sequencer, module("panels.render").TEMPERA_PT_render
     texts = [each.text for each in draw(panel, SIDEBAR)]
     assert "1 frame, 1 evaluation" in texts
+    assert "As in the Run" in texts and "1 evaluation, once the shot is captured." in " ".join(texts)
     assert "Features" in texts and "Estimated" not in texts
     assert "Estimated" in [each.text for each in draw(whole, PROPERTIES)]
+    scene.tempera.method = "framewise"
+    assert "As in the Run" not in [each.text for each in draw(panel, SIDEBAR)]  # each frame is, anyway
     left = module("operators.leftovers").current().found
     left[tmp_path] = 10**9
     chosen = module("preferences").preferences()
