@@ -18,7 +18,7 @@ from ..backend.bridge.errors import UserError
 from ..backend.bridge.job import Job as JobFolder
 from . import timeline
 from .capture import Capture, capture_scene, capture_strip
-from .following import source_of, standing_of
+from .following import mark, source_of, standing_of
 from .shared_shot import SharedShot
 from .standing import ACTIVE, Question, Standing
 from .versions import Strip
@@ -240,6 +240,7 @@ class Job(Standing):
         strip = source_of(scene, source)
         if strip is None:
             raise UserError(f"The strip {source['strip']} is gone. Bring it back, then resume.")
+        mark(strip)
         self.files.note_source(**standing_of(strip))  # it may have been moved or renamed since the job was made
         return capture_strip(scene, strip, self.files.shot_folder, source.get("frames"))
 

@@ -83,7 +83,7 @@ class Session:
         self.thumbnails.take(job)
         self.jobs.append(job)
         self.list_jobs()
-        self.wake()
+        self.look_after_strips()
         return job
 
     def show_preview(self, files: JobFolder, scene: bpy.types.Scene, shot: Path | None) -> Preview:

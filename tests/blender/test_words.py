@@ -106,6 +106,7 @@ def test_one_of_a_kind_is_no_plural_and_footage_has_no_exact_motion_to_choose(
     strip = image_strip(scene, tmp_path / "in", range(1, 2), channel=1)
     strip.select, scene.tempera.method = True, "tokenflow"
     scene.tempera.diffusion.steps, scene.tempera.diffusion.guidance = 1, 1.0
+    scene.tempera.diffusion.model = "/never/run"  # whose time is not known
     scene.frame_end = 1  # without an editor under the mouse, what is previewed is the scene
     panel, whole = module("panels.sequencer").TEMPERA_PT_sequencer, module("panels.render").TEMPERA_PT_render
     texts = [each.text for each in draw(panel, SIDEBAR)]
