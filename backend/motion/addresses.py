@@ -141,7 +141,7 @@ class AddressBook:
             address[system == kind] = values[system == kind]
         address[system == System.UV] = np.concatenate([layer.uv, 0 * layer.uv[..., :1]], -1)[system == System.UV]
         address[system == System.VECTORS] = 0
-        owner = np.where(np.isfinite(address).all(-1), owner, NOBODY).astype(np.int32)
+        owner = np.where(np.isfinite(address @ np.ones(3, np.float32)), owner, NOBODY).astype(np.int32)
         scale = 1 / np.maximum(layer.depth, 1e-6) if camera.kind == "PERSP" else np.ones_like(layer.depth)
         scale[layer.sky] = 1
         scale = scale.astype(np.float32)

@@ -23,7 +23,9 @@ FLAT = 2e-4  # squared footprints by which pixels must stand out from a facet to
 Point = tuple[float, float, float]
 SPREAD = 1e6  # keeps the seeds of different owners apart in the tree
 
-inlined = njit(cache=True, nogil=True, inline="always")  # a call counts references to its arrays: dear in a small one
+inlined = njit(cache=True, nogil=True, inline="always")
+# Counting references to arrays would take two thirds of a look-up. What is compiled so must not make any.
+uncounted = njit(cache=True, nogil=True, _nrt=False)
 
 
 @njit(cache=True, nogil=True)
@@ -67,16 +69,23 @@ def transform(points: np.ndarray, owner: np.ndarray, matrices: np.ndarray) -> np
     return out
 
 
-@njit(cache=True, nogil=True)
 def differentiate(owner: np.ndarray, address: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Return the slopes of g at every pixel's own address, ``(H, W, 6)`` float32: three along x, three along y.
 
     Each is the flatter of the two one-sided differences within the same owner (the steeper one may cross a seam or a
     fold), 0 where there is no neighbour on either side.
     """
+    slopes = np.zeros((*owner.shape, 6), np.float32)
+    _differentiate(slopes, np.full((owner.shape[1], 3), np.inf), owner, address, scale)
+    return slopes
+
+
+@uncounted
+def _differentiate(
+    slopes: np.ndarray, above: np.ndarray, owner: np.ndarray, address: np.ndarray, scale: np.ndarray
+) -> None:
+    """Write the ``slopes``, 0 so far, see :func:`differentiate`; ``above`` ``(W, 3)`` is for gaps to the row above."""
     height, width = owner.shape
-    slopes = np.zeros((height, width, 6), np.float32)
-    above = np.full((width, 3), np.inf)
     for y in range(height):
         left = (np.inf, np.inf, np.inf)
         for x in range(width):
@@ -89,7 +98,6 @@ def differentiate(owner: np.ndarray, address: np.ndarray, scale: np.ndarray) -> 
                 slopes[y, x, 3], slopes[y, x, 4], slopes[y, x, 5] = cy
             left = right
             above[x, 0], above[x, 1], above[x, 2] = below
-    return slopes
 
 
 @inlined
@@ -183,7 +191,7 @@ def _solve(g: Point, cx: Point, cy: Point) -> tuple[float, float, float, float]:
     return dx, dy, _square(left), (xx + yy) / 2
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _bend(
     owner: np.ndarray, address: np.ndarray, scale: np.ndarray, x: int, y: int, q: Point, g: Point, cx: Point, cy: Point
 ) -> Point:
@@ -201,7 +209,7 @@ def _bend(
     return best
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _along_sight(g: Point, cx: Point, cy: Point, bend: Point, dx: float, dy: float) -> tuple[float, float]:
     """Return the root (dx, dy) with what is left of g off the facet (cx, cy) taken along the line of sight.
 
@@ -235,7 +243,7 @@ def _nearest_owned(owner: np.ndarray, px: float, py: float, o: int) -> tuple[int
     return found
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _settle(
     owner: np.ndarray, address: np.ndarray, scale: np.ndarray, x: int, y: int, q: Point, dx: float, dy: float
 ) -> tuple[bool, float, float]:
@@ -252,17 +260,10 @@ def _settle(
         if u < 0 or v < 0 or u >= width or v >= height or owner[v, u] != owner[y, x]:
             continue
         g = _residual(address, scale, u, v, q)
-        beside = (
-            _edge(owner, address, scale, u, v, ahead[0], 0, q, g),
-            _edge(owner, address, scale, u, v, -ahead[0], 0, q, g),
-        )
-        below = (
-            _edge(owner, address, scale, u, v, 0, ahead[1], q, g),
-            _edge(owner, address, scale, u, v, 0, -ahead[1], q, g),
-        )
         for corner in range(4):
             sx, sy = ahead[0] * (1 - 2 * (corner & 1)), ahead[1] * (1 - (corner & 2))
-            cx, cy = beside[corner & 1], below[corner >> 1]
+            cx = _edge(owner, address, scale, u, v, sx, 0, q, g)
+            cy = _edge(owner, address, scale, u, v, 0, sy, q, g)
             if cx[0] == np.inf or cy[0] == np.inf:
                 continue
             ex, ey, left, footprint = _solve(g, cx, cy)
@@ -278,7 +279,7 @@ def _settle(
     return result
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _walk(
     owner: np.ndarray, address: np.ndarray, scale: np.ndarray, slopes: np.ndarray,
     o: int, q: Point, px: float, py: float,
@@ -350,27 +351,31 @@ def pull(
 
 
 @inlined
-def _apart(
+def _agreement(
     owner: np.ndarray, address: np.ndarray, scale: np.ndarray, slopes: np.ndarray,
-    u: int, v: int, o: int, q: Point, px: float, py: float,
-) -> tuple[float, float]:  # fmt: skip
-    """Tell how far pixel (u, v), carried along its surface to (px, py), is from address ``q`` of ``o``.
+    u: int, v: int, o: int, q: Point, px: float, py: float, limit: float,
+) -> int:  # fmt: skip
+    """Tell whether pixel (u, v), carried along its surface to (px, py), shows address ``q`` of ``o``: 0 if it does not.
 
-    Returns two squares: the whole distance in footprints, and that off the surface in shorter sides of one: by the long
-    side of a face seen edge-on, what lies behind its rim would still be near. The second is -1 on a surface one pixel
-    wide, which does not tell; both are infinite where the pixel shows something else.
+    It does within ``limit`` squared footprints in all, and within one shorter side of a footprint, squared, off the
+    surface: by the long side of a face seen edge-on, what lies behind its rim would still be near. 2 where it is within
+    ``BEHIND`` off the surface, else 1, also on a surface one pixel wide, which does not tell.
     """
     if owner[v, u] != o:
-        return np.inf, np.inf
+        return 0
     g, (cx, cy) = _residual(address, scale, u, v, q), _slopes(slopes, u, v)
     dx, dy = px - u, py - v
     left = (g[0] + cx[0] * dx + cy[0] * dy, g[1] + cx[1] * dx + cy[1] * dy, g[2] + cx[2] * dx + cy[2] * dy)
-    xx, yy = _square(cx), _square(cy)
+    both = _square(cx) + _square(cy)
+    if not (both > 0 and 2 * _square(left) <= limit * both):
+        return 0
     normal = _cross(cx, cy)
     area = _square(normal)
-    longest = (xx + yy) / 2 + np.sqrt(max(0.0, (xx + yy) ** 2 / 4 - area))
-    off = _dot(left, normal) ** 2 * longest / area**2 if area > 0 else -1.0
-    return (2 * _square(left) / (xx + yy) if xx + yy > 0 else np.inf), off
+    if not area > 0:
+        return 1
+    longest = both / 2 + np.sqrt(max(0.0, both * both / 4 - area))
+    off = _dot(left, normal) ** 2 * longest
+    return 2 if off <= BEHIND * area * area else (1 if off <= min(limit, 1.0) * area * area else 0)
 
 
 @njit(cache=True, nogil=True)
@@ -401,9 +406,8 @@ def agree(
                 for u in range(max(x0, 0), min(x0 + 2, width)):
                     weight = (1 - abs(px - u)) * (1 - abs(py - v))
                     if weight > 1e-4:
-                        apart, off = _apart(owner, address, scale, slopes, u, v, o, q, px, py)
-                        good = apart <= limit and off <= min(limit, 1.0)
-                        agreeing, every = agreeing + good * weight, every and good and 0 <= off <= BEHIND
+                        found = _agreement(owner, address, scale, slopes, u, v, o, q, px, py, limit)
+                        agreeing, every = agreeing + min(found, 1) * weight, every and found == 2
             if agreeing >= LEAST:
                 verdict[y, x] = 3 if every else 1
     return verdict

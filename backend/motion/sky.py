@@ -26,9 +26,11 @@ def sky_address(camera: Camera, size: tuple[int, int]) -> np.ndarray:
     p, axes = camera.projection, _rotation(camera)
     # A view ray at z = -1: clip x = p00 vx - p02 and clip w = 1, hence vx = (x + p02) / p00.
     across, up = (x + p[0, 2]) / p[0, 0], (y + p[1, 2]) / p[1, 1]
-    direction = (np.outer(across, axes[:, 0]) - axes[:, 2])[None] + np.outer(up, axes[:, 1])[:, None]
-    length = np.sqrt(np.einsum("yxk,yxk->yx", direction, direction))
-    return (direction / length[..., None]).astype(np.float32)
+    length = np.sqrt(np.add.outer(up * up, across * across) + 1)
+    address = np.empty((height, width, 3), np.float32)
+    for k in range(3):
+        address[..., k] = np.add.outer(up * axes[k, 1] - axes[k, 2], across * axes[k, 0]) / length
+    return address
 
 
 def sky_matrix(camera: Camera, size: tuple[int, int]) -> np.ndarray:
