@@ -1,7 +1,8 @@
 """Least-recently-used caches that share a bound in bytes.
 
-Everything that is kept of one shot (source frames, data layers, addresses, correspondences, surfels) shares ``MEMORY``,
-so that a shot of any length and size takes no more than that, and what the step at hand needs.
+What is kept of one shot (source frames, addresses, surfels) shares ``MEMORY``, so that a shot of any length and size
+takes no more than that, and what the step at hand needs. Data layers and correspondences have bounds of their own: they
+are large or many and soon done with, and would drive out addresses that are needed all along.
 
 Several threads may ask at once: what one of them is making the others wait for.
 """
@@ -17,7 +18,9 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-MEMORY = 2 << 30  # bytes kept of one shot
+MEMORY = 13 << 27  # bytes kept of one shot,
+LAYERS = 3 << 27  # of its data layers,
+PAIRS = 2 << 27  # and of its correspondences
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .addresses import AddressBook, System
-from .cache import Budget, Cache
+from .cache import PAIRS, Budget, Cache
 from .correspondence import Correspondence, chain, checked, identity, nothing
 from .geometry import SceneGeometry
 from .stability import DRIFT, Stability
@@ -27,7 +27,7 @@ class ExactMotion:
         self.memory = Budget() if memory is None else memory
         self.book = AddressBook(scene, self.memory)
         self.stability = Stability(scene, self.book)
-        self._pairs: Cache[tuple[int, int], Correspondence] = Cache(self.memory, self._pair)
+        self._pairs: Cache[tuple[int, int], Correspondence] = Cache(PAIRS, self._pair)
         self._chains: Cache[tuple[int, int], Correspondence] = Cache(self.memory, self._chain)
         self._steps: Cache[tuple[int, int], Correspondence] = Cache(self.memory, self._step)
 

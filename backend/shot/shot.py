@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..bridge.errors import UserError
-from ..motion.cache import Budget, Cache
+from ..motion.cache import LAYERS, Budget, Cache
 from ..motion.correspondence import Motion
 from ..motion.estimate import EstimatedMotion
 from ..motion.exact import ExactMotion
@@ -77,13 +77,13 @@ def frame_file(frame: int, extension: str) -> str:
 
 
 class Shot:
-    """One shot on disk. Frames are loaded when asked for; with all that motion keeps they share ``memory``."""
+    """One shot on disk. Frames are loaded when asked for; with what motion keeps of addresses they share ``memory``."""
 
     def __init__(self, folder: Path, info: ShotInfo, matrices: np.ndarray) -> None:
         self.folder, self.info, self.matrices = folder, info, matrices
         self.memory = Budget()
         self._beauty: Cache[int, Picture] = Cache(self.memory, self._load_beauty)
-        self._layers: Cache[int, DataLayer] = Cache(self.memory, self._load_layer)
+        self._layers: Cache[int, DataLayer] = Cache(LAYERS, self._load_layer)
 
     @classmethod
     def open(cls, folder: Path) -> Shot:
