@@ -114,7 +114,7 @@ class _Studio:
             with ExitStack() as stack:
                 if control is not None:
                     here = TokenBank() if number else first
-                    seen = [first, previous][:number]
+                    seen = [first, previous][: 1 if previous is first else 2] if number else []
                     stack.enter_context(control.record(here, layers=LAYERS))
                     if seen:
                         stack.enter_context(control.attend(*seen, own=True, layers=LAYERS))
