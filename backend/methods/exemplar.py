@@ -20,7 +20,7 @@ import numpy as np
 from ..bridge.errors import UserError
 from ..bridge.settings import Settings
 from ..motion.warp import gather, warp
-from ..patches.blending import faded, sampling, shares
+from ..patches.blending import faded, shares
 from ..patches.statistics import blend, contrast_ratio, follow_light, local_mean
 from ..shot.shot import Shot
 from . import FrameDone, Step
@@ -133,7 +133,7 @@ class Studio:
         flow = self.shot.motion.pair(frame, painted).flow
         seen = self.sees(painted, frame).astype(np.float32)
         now, then = self.shot.beauty(frame), warp(self.shot.beauty(painted), flow)
-        smaller, larger = (cv2.medianBlur(scale.astype(np.float32), 5) for scale in sampling(flow))
+        smaller, larger = (cv2.medianBlur(scale, 5) for scale in self.surfaces.sampling(painted, frame))
         image = gather(self.painted[painted], flow, np.sqrt(smaller * larger) * seen)
         lit = follow_light(image, now, then, seen, radius=self.shade, contrast=self.contrast)
         image += np.float32(self.settings.exemplar.light_follow) * (lit - image)

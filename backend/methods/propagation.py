@@ -20,7 +20,6 @@ from ..bridge.settings.propagation import PropagationSettings
 from ..motion.cache import Cache
 from ..motion.correspondence import Motion
 from ..motion.warp import gather, warp
-from ..patches.blending import sampling
 from ..patches.interpolation import chosen_later, interpolated
 from ..shot.shot import Shot
 from .filling import Filler, completions
@@ -68,7 +67,7 @@ class Propagation:
     def view(self, painted: int, image: np.ndarray, frame: int) -> View:
         """Carry the ``image`` of a painted frame to ``frame``."""
         flow, seen = self.motion.pair(frame, painted).flow, self.sees(painted, frame)
-        return View(gather(image, flow, np.sqrt(np.prod(sampling(flow), axis=0)) * seen), seen)
+        return View(gather(image, flow, np.sqrt(np.prod(self.surfaces.sampling(painted, frame), axis=0)) * seen), seen)
 
     def sees(self, painted: int, frame: int) -> np.ndarray:
         """Return where a painted frame shows ``frame``, ``(H, W)`` bool."""

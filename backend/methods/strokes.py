@@ -17,8 +17,7 @@ import numpy as np
 
 from ..motion.cache import Cache
 from ..motion.cells import at_cells
-from ..motion.warp import gather, warp
-from ..patches.blending import sampling
+from ..motion.warp import gather, octaves, warp
 from ..patches.statistics import blend, contrast_ratio, light_change, local_mean, relit
 from ..patches.tone import CELL, cells, passed_on, steadied, tone_difference, with_tone
 from .ahead import ahead
@@ -72,6 +71,7 @@ class Strokes:
         self._fading = reach / (reach + 2)  # the exponential weights whose mean distance is that of a window's
         self._shifts: dict[int, np.ndarray] = {}
         self._steady: Cache[int, np.ndarray] = Cache(KEPT, self._steadied)
+        self._octaves: Cache[int, np.ndarray] = Cache(KEPT // 4, lambda frame: octaves(self._steady.get(frame)))
         self._window, self._place = window, {frame: k for k, frame in enumerate(self._frames)}
         self._references, *others = (references(self._frames, window, level) for level in range(LEVELS))
         self._others = [frame for level in others for frame in level]
@@ -102,6 +102,7 @@ class Strokes:
         """Return how tone is passed back from a frame to the last one."""
         last, frame = neighbours
         found = self._motion.pair(last, frame)
+        self._sights.surfaces.from_outline(last)  # while its data layer is at hand
         weight, region = found.strict.astype(np.float32), self._pixels(REGION)
         now = warp(self._run(frame), found.flow, "linear")
         difference, known = tone_difference(now, self._run(last), weight, region)
@@ -145,7 +146,8 @@ class Strokes:
         strokes = self._steady.get(reference)
         if reference == frame:
             return strokes, np.ones(strokes.shape[:2], np.float32)
-        image, weight = self._sights.carried(strokes, reference, frame, self._contrast)
+        blurred = self._octaves.get(reference)
+        image, weight = self._sights.carried(strokes, reference, frame, self._contrast, blurred)
         if self._source:
             return image, weight
         now = self._steady.get(frame)
@@ -178,13 +180,15 @@ class Sights(Cache[tuple[int, int], Sight]):
         super().__init__(KEPT, self._look)
         self.surfaces, self.source = surfaces, source
 
-    def carried(self, painting: np.ndarray, other: int, frame: int, contrast: float) -> View:
+    def carried(
+        self, painting: np.ndarray, other: int, frame: int, contrast: float, blurred: np.ndarray | None = None
+    ) -> View:
         """Return what ``frame`` shows with the strokes of a ``painting`` ``(H, W, 3)`` of another.
 
-        Light is followed to the power ``contrast``, where the source tells it.
+        Light is followed to the power ``contrast``, where the source tells it; ``blurred`` is as in :func:`gather`.
         """
         sight = self.get((other, frame))
-        image = gather(painting, self.surfaces.motion.pair(frame, other).flow, sight.scale)
+        image = gather(painting, self.surfaces.motion.pair(frame, other).flow, sight.scale, blurred)
         return (image if sight.light is None else relit(image, sight.light, contrast)), sight.weight
 
     def contrast(self, painting: np.ndarray, frame: int) -> float:
@@ -196,7 +200,7 @@ class Sights(Cache[tuple[int, int], Sight]):
     def _look(self, pair: tuple[int, int]) -> Sight:
         other, frame = pair
         flow, width = self.surfaces.motion.pair(frame, other).flow, self.surfaces.shot.width
-        smaller, larger = sampling(flow)
+        smaller, larger = self.surfaces.sampling(other, frame)
         seen, outline = self.surfaces.sees(other, frame, MIXED), self.surfaces.from_outline(frame)
         weight = faded_in(seen, smaller, outline, FADE * width)
         scale = (np.sqrt(smaller * larger) * (weight > 0)).astype(np.float32)
@@ -214,6 +218,8 @@ View = tuple[np.ndarray, np.ndarray]
 def together(views: Sequence[View], shares: Sequence[float]) -> View:
     """Return views of one frame as one: where several hold, by their ``shares``, which sum to 1 at most."""
     weights = [np.float32(share) * weight for share, (_, weight) in zip(shares, views, strict=True)]
+    if len(views) == 1:
+        return views[0][0], weights[0]
     held = np.max([weight for _, weight in views], axis=0) * np.float32(min(1, sum(shares)))
     return blend([image for image, _ in views], weights, DETAIL), held
 

@@ -27,8 +27,22 @@ class Surfaces:
 
     def __init__(self, shot: Shot, motion: Motion) -> None:
         self.shot, self.motion = shot, motion
+        self._labels: Cache[int, np.ndarray] = Cache(128 << 20, self._label)
+        self._depths: Cache[int, np.ndarray] = Cache(128 << 20, self._depth)
         self._distances: Cache[int, np.ndarray] = Cache(128 << 20, self._distance)
         self._fronts: Cache[int, np.ndarray] = Cache(128 << 20, self._front)
+        self._samplings: Cache[tuple[int, int], np.ndarray] = Cache(64 << 20, self._sampling)
+
+    def sampling(self, painted: int, frame: int) -> np.ndarray:
+        """Return how much smaller ``frame`` shows things than a painted frame, across and along, ``(2, H, W)`` float32.
+
+        See :func:`~..patches.blending.sampling`.
+        """
+        return self._samplings.get((painted, frame))
+
+    def _sampling(self, pair: tuple[int, int]) -> np.ndarray:
+        painted, frame = pair
+        return np.stack(sampling(self.motion.pair(frame, painted).flow))
 
     def sees(self, painted: int, frame: int, reach: float) -> np.ndarray:
         """Return where a painted frame shows what ``frame`` shows, and shows it well, ``(H, W)`` bool.
@@ -43,10 +57,11 @@ class Surfaces:
         near = (found.valid > 0) & cv2.dilate(found.strict.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
         then, now = warp(self.from_outline(painted), found.flow), self.from_outline(frame)
         front = self._fronts.get(frame)
-        slid = np.hypot(*np.moveaxis(found.flow - found.flow.reshape(-1, 2)[front], -1, 0)) > reach
-        strayed = (then < reach) & ((now > then + 1) | slid & (now < reach))
-        poor = strayed | (sampling(found.flow)[0] < STRETCH)
         behind = front != np.arange(front.size).reshape(front.shape)
+        slid = np.zeros_like(behind)
+        slid[behind] = np.hypot(*(found.flow[behind] - found.flow.reshape(-1, 2)[front[behind]]).T) > reach
+        strayed = (then < reach) & ((now > then + 1) | slid & (now < reach))
+        poor = strayed | (self.sampling(painted, frame)[0] < STRETCH)
         return near & ~(_closed(poor & behind) & behind | _closed(poor & ~behind) & ~behind)
 
     def guides(self, frame: int, position: np.ndarray) -> np.ndarray:
@@ -83,6 +98,9 @@ class Surfaces:
 
     def labels(self, frame: int) -> np.ndarray:
         """Return which object each pixel of ``frame`` shows, ``(H, W)`` int32; 0 on the sky and all over footage."""
+        return self._labels.get(frame)
+
+    def _label(self, frame: int) -> np.ndarray:
         layer = self.shot.layer(frame)
         if layer is None:
             return np.zeros((self.shot.height, self.shot.width), np.int32)
@@ -90,6 +108,9 @@ class Surfaces:
 
     def depth(self, frame: int) -> np.ndarray:
         """Return the depth of ``frame``, ``(H, W)`` float32; footage is as flat as its screen."""
+        return self._depths.get(frame)
+
+    def _depth(self, frame: int) -> np.ndarray:
         layer = self.shot.layer(frame)
         return np.ones((self.shot.height, self.shot.width), np.float32) if layer is None else layer.depth
 

@@ -32,34 +32,40 @@ def warp(image: np.ndarray, flow: np.ndarray, interpolation: Interpolation = "cu
 
 def _sampled(image: np.ndarray, position: np.ndarray, interpolation: Interpolation = "cubic") -> np.ndarray:
     """Sample ``image`` ``(H, W)`` or ``(H, W, C)`` at ``position`` ``(h, w, 2)`` float32, (x, y) in pixels."""
-    x, y = np.ascontiguousarray(position[..., 0]), np.ascontiguousarray(position[..., 1])
     source = np.asarray(image, np.float32).reshape(*image.shape[:2], -1)
     warped = np.empty((*position.shape[:2], source.shape[2]), np.float32)
     first = 0
     # OpenCV samples 1, 3 and 4 channels exactly, 2 on a grid of 1/32 px, more than 4 not at all by cubic.
     for count in (4,) * (source.shape[2] // 4) + REMAINDERS[source.shape[2] % 4]:
         part = np.ascontiguousarray(source[..., first : first + count])
-        sampled = cv2.remap(part, x, y, INTERPOLATION[interpolation], borderMode=cv2.BORDER_REPLICATE)
+        sampled = cv2.remap(part, position, None, INTERPOLATION[interpolation], borderMode=cv2.BORDER_REPLICATE)
         warped[..., first : first + count] = np.asarray(sampled).reshape(*position.shape[:2], -1)
         first += count
     return warped.reshape(*position.shape[:2], *image.shape[2:])
 
 
-def gather(image: np.ndarray, flow: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def octaves(image: np.ndarray) -> np.ndarray:
+    """Return ``image`` ``(H, W, 3)`` blurred as it would alias 2, 4 and 8 times smaller, ``(OCTAVES, H, W, 3)``."""
+    return np.stack([cv2.GaussianBlur(image, (0, 0), 2.0**octave) for octave in range(OCTAVES)])
+
+
+def gather(
+    image: np.ndarray, flow: np.ndarray, scale: np.ndarray, blurred: np.ndarray | None = None
+) -> np.ndarray:
     """Carry ``image`` ``(H, W, 3)`` along ``flow``, blurred first where ``scale`` ``(H, W)`` of its pixels fall on one.
 
     Bicubic sampling alone would alias where a surface is now smaller than when it was painted. Those are few pixels,
-    and only they are sampled again.
+    and only they are sampled again. ``blurred`` are the image's :func:`octaves`, where it is carried to many frames.
     """
     position = pixel_grid((flow.shape[1], flow.shape[0])) + flow.astype(np.float32, copy=False)
     result = _sampled(image, position).reshape(-1, 3)
     few = np.flatnonzero(scale > 2**LEAST)
-    octaves = np.minimum(np.log2(scale.ravel()[few]), OCTAVES)
-    for octave in range(1, int(np.ceil(octaves.max(initial=0))) + 1):
-        few, octaves = few[octaves > octave - 1], octaves[octaves > octave - 1]
+    smaller = np.minimum(np.log2(scale.ravel()[few]), OCTAVES)
+    for octave in range(1, int(np.ceil(smaller.max(initial=0))) + 1):
+        few, smaller = few[smaller > octave - 1], smaller[smaller > octave - 1]
         places = position.reshape(-1, 2)[few]
         rows = np.resize(places, (-(-len(places) // ROW), ROW, 2))  # OpenCV's limit is 32767 in a row
-        blurred = _sampled(cv2.GaussianBlur(image, (0, 0), 0.5 * 2**octave), rows).reshape(-1, 3)[: len(places)]
-        share = np.minimum(octaves - (octave - 1), 1)[:, None]
-        result[few] += share * (blurred - result[few])
+        soft = cv2.GaussianBlur(image, (0, 0), 2.0 ** (octave - 1)) if blurred is None else blurred[octave - 1]
+        share = np.minimum(smaller - (octave - 1), 1)[:, None]
+        result[few] += share * (_sampled(soft, rows).reshape(-1, 3)[: len(places)] - result[few])
     return np.clip(result, 0, 1).reshape(*flow.shape[:2], 3)

@@ -24,7 +24,7 @@ def tone_difference(
     is Gaussian (σ = ``radius`` px). Also returns how much of each cell's region that is, ``(h, w)`` in [0, 1]; where it
     is nothing the difference is 0.
     """
-    difference = np.clip(np.log(then + BLACK) - np.log(now + BLACK), -LARGEST, LARGEST)
+    difference = np.clip(np.log((then + BLACK) / (now + BLACK)), -LARGEST, LARGEST)
     known = cells(np.dstack([difference * weight[..., None], weight]))
     spread = cv2.GaussianBlur(known, (0, 0), radius / CELL)
     return spread[..., :3] / np.maximum(spread[..., 3:], 1e-6), spread[..., 3]
