@@ -45,6 +45,7 @@ LEAST_CONSISTENCY = 0.60
 FLICKER = 5.0  # times the source's own change, that the baseline must flicker at least to be a fair one
 COSTS = {
     "synchronized": 1.25, "rerender": 0.45, "tokenflow": 1.4, "tokenflow, nearest neighbours": 1.9, "diffsynth": 1.3,
+    "diffsynth, frames not looking at each other": 1.3,
 }
 EVALUATIONS = {"rerender": 0.45}
 JOIN = 1.2  # times as much may change where one window of synchronized diffusion meets the next as within one

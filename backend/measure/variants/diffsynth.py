@@ -6,6 +6,7 @@ from typing import Any
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "diffsynth": {},
+    "diffsynth, frames not looking at each other": {"attention": False},
     "diffsynth, patch matching": {"blend": "patches"},
     "diffsynth, estimated flow": {"motion": "estimated"},
     "diffsynth, mean": {"blend": "mean"},
