@@ -70,7 +70,7 @@ class Strokes:
         reach = window if self._source else min(window, BLIND)
         self._fading = reach / (reach + 2)  # the exponential weights whose mean distance is that of a window's
         self._shifts: dict[int, np.ndarray] = {}
-        self._steady: Cache[int, np.ndarray] = Cache(KEPT, self._steadied)
+        self._steady: Cache[int, np.ndarray] = Cache(KEPT // 2, self._steadied)
         self._octaves: Cache[int, np.ndarray] = Cache(KEPT // 4, lambda frame: octaves(self._steady.get(frame)))
         self._window, self._place = window, {frame: k for k, frame in enumerate(self._frames)}
         self._references, *others = (references(self._frames, window, level) for level in range(LEVELS))
