@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -61,11 +61,15 @@ PICTURED = 4  # frames of each run on the sheet
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run: its frames, the processor time it took in seconds, and its network evaluations."""
+    """A finished run: its frames, the processor time it took in seconds, and its network evaluations.
+
+    ``baseline`` is what the baseline took about then, in seconds: machines are not always as fast.
+    """
 
     frames: Mapping[int, np.ndarray]
     seconds: float
     evaluations: int
+    baseline: float = 0.0
 
     def run(self, frame: int) -> np.ndarray:
         """Return a frame, as the measure asks for it."""
@@ -107,9 +111,14 @@ def diffusion_tables(folder: Path, only: Collection[str] = ()) -> Rows:
 def _shot_rows(shot: Shot, methods: Collection[str], ablated: bool) -> Rows:
     """Return the rows of one shot, "run | number", if ``ablated`` also those of methods with parts left out."""
     outcomes = {label: stylized(shot, "framewise", settings) for label, settings in BASELINES.items()}
+    before = outcomes[BASELINE].seconds
+    outcomes = {label: replace(outcome, baseline=before) for label, outcome in outcomes.items()}
     for method in methods:
         every = list(variants(method).items())
-        outcomes |= {label: stylized(shot, method, given) for label, given in (every if ablated else every[:1])}
+        for label, given in every if ablated else every[:1]:
+            outcome = stylized(shot, method, given)
+            after = stylized(shot, "framewise", BASELINES[BASELINE]).seconds if label in COSTS else before
+            outcomes[label], before = replace(outcome, baseline=(before + after) / 2), after
     picks = evenly(shot.frames, PICTURED)
     pictures = [shot.beauty, *(outcome.run for outcome in outcomes.values())]
     sheet = tiled([[picture(frame) for frame in picks] for picture in pictures])
@@ -146,7 +155,7 @@ def _rows(shot: Shot, outcomes: Mapping[str, Outcome]) -> Rows:
     rows: Rows = {}
     for label, outcome in outcomes.items():
         found = _verdict_rows(verdicts[label], label in METHODS)
-        found["time"] = row(outcome.seconds / base.seconds, "x", at_most=COSTS.get(label))
+        found["time"] = row(outcome.seconds / outcome.baseline, "x", at_most=COSTS.get(label))
         found["evaluations"] = row(outcome.evaluations / base.evaluations, "x", at_most=EVALUATIONS.get(label))
         if label.startswith("synchronized"):
             found["join"] = row(join_ratio(shot, outcome.run), "x", at_most=JOIN if label == "synchronized" else None)

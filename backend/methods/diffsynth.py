@@ -2,7 +2,7 @@
 
 At some of the steps the predictions of the clean pictures are decoded, made to agree (see ``smoothing``), and encoded
 again, so that flicker does not grow from step to step ("latent in-iteration deflickering"). All frames start from one
-noise, look at the first and the previous frame while they are painted, and follow control images that do not flicker
+noise, look at the first and the previous frame while pictures form, and follow control images that do not flicker
 either. The finished pictures are made to agree once more.
 
 The tasks of the paper are settings of this one method: stylization by words, or by a style image; restoring an already
@@ -38,6 +38,7 @@ from .strokes import Sights
 from .surfaces import Surfaces
 
 LAYERS = "up_blocks"  # of the network, that look at other frames: those that paint
+LOOKING = 0.5  # share of the steps in which they do
 
 
 def diffsynth(
@@ -73,10 +74,10 @@ class _Studio:
         self._sights = Sights(Surfaces(shot, motion), shot.beauty)
         self._conditions = Conditions(shot, model, settings, partial(SteadyControls, motion=motion))
         self._noise = ShotNoise(self._chosen.noise, shot, settings, model.codec.factor)
-        steps = len(self._sampler())
-        self._smoothed = deflickered(steps, self._chosen.deflicker_every)
+        self._steps = len(self._sampler())
+        self._smoothed = deflickered(self._steps, self._chosen.deflicker_every)
         rounds = len(self._smoothed) + self._chosen.finish
-        self._done, self._total = 0, frames * (steps + 2 * rounds)
+        self._done, self._total = 0, frames * (self._steps + 2 * rounds)
 
     def paint(self, take: Sequence[int], wanted: Sequence[int]) -> Iterator[Step | FrameDone]:
         """Denoise a take and yield its ``wanted`` frames."""
@@ -105,9 +106,11 @@ class _Studio:
     ) -> Generator[Step, None, Tensor]:
         """Return the network's guided outputs for a take, in which a frame sees the first and the previous one.
 
-        The paper shows every frame also the next one, at four times the cost; here each is evaluated once.
+        The paper shows every frame also the next one, at four times the cost; here each is evaluated once, and
+        towards the end, where only detail forms, by itself.
         """
-        control = self._model.attention if self._chosen.attention else None
+        looking = self._chosen.attention and step < LOOKING * self._steps
+        control = self._model.attention if looking else None
         rows: list[Tensor] = []
         first, previous = TokenBank(), TokenBank()
         for number, frame in enumerate(take):

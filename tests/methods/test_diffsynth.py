@@ -140,6 +140,19 @@ def test_frames_look_at_the_first_and_the_previous_one(shot: Shot, model: Model)
     assert all(np.abs(alone[frame] - seen[frame]).max() > 1e-4 for frame in (2, 3, 4))
 
 
+def test_frames_look_at_others_while_pictures_form(
+    shot: Shot, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = []
+    attend = type(model.attention).attend
+    monkeypatch.setattr(
+        type(model.attention), "attend",
+        lambda self, *banks, **given: looked.append(len(banks)) or attend(self, *banks, **given),
+    )  # fmt: skip
+    frames(shot, model, steps=5, strength=1.0)
+    assert looked == 3 * [1, 2, 2]  # four frames: the second sees the first, the others also the one before
+
+
 def test_equal_frames_stay_equal(tmp_path: Path, model: Model) -> None:
     write_shot(tmp_path, [1, 2, 3], SIZE)
     for frame in (2, 3):
