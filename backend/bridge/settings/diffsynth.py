@@ -19,8 +19,8 @@ class DiffsynthSettings(BlendSettings, MotionSettings, DiffusionSettings):
     )
     finish: bool = setting(True, "Deflicker Result", "Deflicker the finished frames once more")
     attention: bool = setting(
-        True, "Look Across Frames", "Let every frame look at the first and the previous one in the first half of the steps",
-        section="advanced",
+        True, "Look Across Frames",
+        "Let every frame look at the first and the previous one in the first half of the steps", section="advanced",
     )
     noise: str = setting(
         "shared", "Noise", "Which noise the frames start from",
