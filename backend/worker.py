@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from . import allocator
 from .bridge import VERSION, messages
 from .bridge.errors import UserError
 from .bridge.files import write_file, write_json
@@ -307,9 +308,8 @@ def _serve_one(request: Work, emit: Emit, unwanted: set[str]) -> None:
     else:
         answer(request, emit, cancelled)
     unwanted.discard(request.job)
-    memory = sys.modules.get(f"{__package__}.diffusion.memory")
-    if memory is not None:  # a model was loaded: while nothing is to be done, the device is others'
-        memory.give_back()
+    memory = sys.modules.get(f"{__package__}.diffusion.memory", allocator)
+    memory.give_back()  # of the device too, if a model was loaded: while nothing is to be done, it is others'
 
 
 def _take_stdout() -> Emit:

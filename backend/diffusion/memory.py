@@ -8,12 +8,9 @@ frame is predicted at a time, so that no frame depends on its neighbours.
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ import psutil
 import torch
 from safetensors import SafetensorError
 
+from .. import allocator
 from ..bridge.errors import UserError
 from ..bridge.models.library import count_numbers, look, memory_problem
 
@@ -28,9 +26,6 @@ TILES = (1536, 768, 384)  # px
 BYTES_PER_PIXEL = 3600  # an estimate for decoding: seven maps of 256 channels at full resolution, in half precision
 SPARE = 0.9  # the share of the free memory that a plan may count on
 SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "could not create a primitive")
-HELD = 256 << 20  # bytes that are free and stay with the process while a model is loaded
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's numbers of what mallopt(3) sets
-OWN = 32 << 20  # bytes from which an array is asked of the system by itself: the most that glibc takes
 LARGEST = 0.75  # about the share of a model that its largest network is
 
 
@@ -119,28 +114,10 @@ def pass_on_out_of_memory(error: BaseException) -> None:
         raise MemoryError(str(error)) from error
 
 
-@cache
-def _allocator() -> ctypes.CDLL | None:
-    """Return glibc, where that is what gives out memory."""
-    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
-
-
-def hold_freed() -> None:
-    """Let memory that is freed stay with the process, up to ``HELD`` bytes, until :func:`give_back`.
-
-    A network asks for the same megabytes at every layer. Returned to the system in between they are cleared each time,
-    which on a processor takes up to an eighth of a step.
-    """
-    if (libc := _allocator()) is not None:
-        libc.mallopt(TRIM_THRESHOLD, HELD)
-        libc.mallopt(MMAP_THRESHOLD, OWN)
-
-
 def give_back() -> None:
     """Return to the machine what a model that is no longer referred to held, on the device and beside it."""
     gc.collect()
-    if (libc := _allocator()) is not None:
-        libc.malloc_trim(0)
+    allocator.give_back()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     elif torch.backends.mps.is_available():

@@ -16,7 +16,7 @@ from ..bridge.settings.diffusion import DiffusionSettings
 from .adapters import add_lora
 from .controlnet import Control
 from .loading import load_part, read_index
-from .memory import MemoryPlan, hold_freed
+from .memory import MemoryPlan
 from .parts import Parts, read_folder, read_single_file
 from .protocol import Model
 from .transformer import TransformerModel
@@ -47,7 +47,6 @@ def load_model(settings: DiffusionSettings, plan: MemoryPlan | None = None) -> M
 
     UserError with one clear sentence for one that cannot work.
     """
-    hold_freed()
     source = Path(settings.model) if settings.model else STARTER
     controls = [Control(kind, Path(folder)) for kind, folder, _ in settings.controls]
     if not controls and (source / "controlnet").is_dir():  # the model brings one of its own

@@ -1,8 +1,8 @@
 """Least-recently-used caches that share a bound in bytes.
 
-What is kept of one shot (source frames, addresses, surfels) shares ``MEMORY``, so that a shot of any length and size
-takes no more than that, and what the step at hand needs. Data layers and correspondences have bounds of their own: they
-are large or many and soon done with, and would drive out addresses that are needed all along.
+What is kept of one shot (addresses, surfels, chains) shares ``MEMORY``, so that a shot of any length and size takes no
+more than that, and what the step at hand needs. Source frames, data layers and correspondences have bounds of their
+own: they are read soon, or large, or many, and would drive out addresses that are needed all along.
 
 Several threads may ask at once: what one of them is making the others wait for.
 """
@@ -18,7 +18,8 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-MEMORY = 13 << 27  # bytes kept of one shot,
+MEMORY = 12 << 27  # bytes kept of one shot,
+PICTURES = 3 << 27  # of its source frames,
 LAYERS = 3 << 27  # of its data layers,
 PAIRS = 2 << 27  # and of its correspondences
 Key = TypeVar("Key", bound=Hashable)

@@ -55,7 +55,7 @@ class ExactMotion:
             better &= (owner >= 0) & ~self.stability.changing[owner] & np.isfinite(vector).all(-1)
             flow[better] = vector[better]
         valid, strict = self.book.agreement(i, j, flow, systems)
-        flow[~np.isfinite(flow)] = 0
+        np.copyto(flow, 0, where=~np.isfinite(flow))
         found = Correspondence(flow, valid.astype(np.float32), strict)
         chained = (systems == System.VECTORS)[owner] & (owner >= 0)
         if not chained.any():

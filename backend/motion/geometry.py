@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -123,7 +123,10 @@ def project(clip: np.ndarray, points: np.ndarray, size: tuple[int, int]) -> tupl
     return np.where((w > 0)[..., None], np.stack([x, y], -1), np.nan), w
 
 
+@lru_cache(maxsize=4)
 def pixel_grid(size: tuple[int, int]) -> np.ndarray:
-    """Pixel-centre positions ``(H, W, 2)`` float32 of an image of ``size`` (width, height)."""
+    """Pixel-centre positions ``(H, W, 2)`` float32 of an image of ``size`` (width, height); not to be written to."""
     x, y = np.meshgrid(np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32))
-    return np.stack([x, y], -1)
+    grid = np.stack([x, y], -1)
+    grid.flags.writeable = False
+    return grid

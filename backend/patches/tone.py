@@ -25,15 +25,15 @@ def tone_difference(
     is nothing the difference is 0.
     """
     difference = np.clip(np.log((then + BLACK) / (now + BLACK)), -LARGEST, LARGEST)
-    known = cells(np.dstack([difference * weight[..., None], weight]))
+    known = np.dstack([cells(difference * weight[..., None]), cells(weight)])
     spread = cv2.GaussianBlur(known, (0, 0), radius / CELL)
     return spread[..., :3] / np.maximum(spread[..., 3:], 1e-6), spread[..., 3]
 
 
 def cells(image: np.ndarray) -> np.ndarray:
     """Return the means of ``image`` ``(H, W)`` or ``(H, W, C)``, C at most 4, over cells; the border is repeated."""
-    pad = [(0, -image.shape[0] % CELL), (0, -image.shape[1] % CELL)] + [(0, 0)] * (image.ndim - 2)
-    padded = np.pad(image, pad, mode="edge")
+    height, width = image.shape[:2]
+    padded = cv2.copyMakeBorder(image, 0, -height % CELL, 0, -width % CELL, cv2.BORDER_REPLICATE)
     return cv2.resize(padded, None, fx=1 / CELL, fy=1 / CELL, interpolation=cv2.INTER_AREA)
 
 

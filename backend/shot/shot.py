@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..bridge.errors import UserError
-from ..motion.cache import LAYERS, Budget, Cache
+from ..motion.cache import LAYERS, PICTURES, Budget, Cache
 from ..motion.correspondence import Motion
 from ..motion.estimate import EstimatedMotion
 from ..motion.exact import ExactMotion
@@ -77,12 +77,12 @@ def frame_file(frame: int, extension: str) -> str:
 
 
 class Shot:
-    """One shot on disk. Frames are loaded when asked for; with what motion keeps of addresses they share ``memory``."""
+    """One shot on disk. Frames are loaded when asked for; ``memory`` is for what motion keeps."""
 
     def __init__(self, folder: Path, info: ShotInfo, matrices: np.ndarray) -> None:
         self.folder, self.info, self.matrices = folder, info, matrices
         self.memory = Budget()
-        self._beauty: Cache[int, Picture] = Cache(self.memory, self._load_beauty)
+        self._beauty: Cache[int, Picture] = Cache(PICTURES, self._load_beauty)
         self._layers: Cache[int, DataLayer] = Cache(LAYERS, self._load_layer)
 
     @classmethod
