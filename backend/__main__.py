@@ -9,8 +9,7 @@ import platform
 import sys
 from pathlib import Path
 
-from .allocator import hold_freed
-from .bridge import VERSION, messages
+from .bridge import VERSION, allocator, messages
 from .bridge.errors import UserError
 from .bridge.messages import Message
 
@@ -24,7 +23,7 @@ MODULES = ("torch", "diffusers", "transformers", "safetensors", "cv2", "OpenEXR"
 def main(arguments: list[str]) -> int:
     """Run one command and return its exit status: 0 all well, 1 the artist can mend it, 130 stopped by Ctrl-C."""
     chosen = _parser().parse_args(arguments)
-    hold_freed()
+    allocator.hold_freed()
     try:
         return chosen.command(chosen)
     except UserError as error:

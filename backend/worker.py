@@ -18,8 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from . import allocator
-from .bridge import VERSION, messages
+from .bridge import VERSION, allocator, messages
 from .bridge.errors import UserError
 from .bridge.files import write_file, write_json
 from .bridge.job import Job, State

@@ -18,7 +18,7 @@ import psutil
 import torch
 from safetensors import SafetensorError
 
-from .. import allocator
+from ..bridge import allocator
 from ..bridge.errors import UserError
 from ..bridge.models.library import count_numbers, look, memory_problem
 

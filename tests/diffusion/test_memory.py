@@ -270,7 +270,7 @@ def test_a_file_that_is_no_checkpoint_is_refused_by_its_header(sd_folder: Path, 
 def test_freed_memory_stays_until_it_is_given_back() -> None:
     """In a process of its own, whose allocator no other test has set."""
     script = (
-        "import psutil, torch; from backend import allocator as a; a.hold_freed(); held = [torch.ones(1 << 20)"
+        "import psutil, torch; from backend.bridge import allocator as a; a.hold_freed(); held = [torch.ones(1 << 20)"
         " for _ in range(40)]; own = psutil.Process().memory_info; held.clear(); kept = own().rss; a.give_back();"
         " print(kept - own().rss)"
     )
