@@ -47,6 +47,7 @@ from .settings import Settings
 FORMAT = 1
 STATES = ("new", "capturing", "ready", "running", "cancelled", "failed", "done")
 _FRAME_NAME = re.compile(r"(-\d{5,}|\d{6,})\.png")
+_OPEN_NAME = re.compile(r"open-[0-9]+")
 _PARTS = (
     "job.json", "state.json", "report.json", "measure.json", "memory.json", "keys.json", "log.txt", "worker.log",
     "lock", "shot", "keys", "frames", "exr", "heatmap", "retouch", "untouched", "source.png", "preview.png",
@@ -344,14 +345,19 @@ class Job:
     @property
     def in_use(self) -> bool:
         """Whether a process works on the job or has it open, as far as can be found out."""
-        return self.held or any(map(_is_locked, self.folder.glob("open-*")))
+        return self.held or any(map(_is_locked, self._openings()))
+
+    def _openings(self) -> list[Path]:
+        """Return the files by which processes have, or had, the job open."""
+        near = self.folder.glob("open-*")  # the artist may call something of his own by such a name
+        return [path for path in near if _OPEN_NAME.fullmatch(path.name) and path.is_file()]
 
     def remove(self) -> None:
         """Delete what the job made, and its folder unless something else lies there; UserError when it cannot be."""
         with self.locked():
             pass  # only asks whether it runs: Windows deletes no file that is held open
         with artist_errors(self.folder):
-            for part in (*(self.folder / name for name in _PARTS), *self.folder.glob("open-*")):
+            for part in (*(self.folder / name for name in _PARTS), *self._openings()):
                 if part.is_dir():
                     shutil.rmtree(part)
                 else:

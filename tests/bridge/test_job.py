@@ -92,12 +92,20 @@ def test_the_artists_own_folder_is_never_a_job(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not empty"):
         Job.create(tmp_path, "job", from_keywords("exemplar"))
     job = Job.create(tmp_path / "job", "job", from_keywords("exemplar"))
-    (job.folder / "notes.txt").write_bytes(b"precious")
+    own = {"notes.txt", "open-shading", "open-questions.txt", "open-7"}
+    for name in sorted(own):
+        if "." in name:
+            (job.folder / name).write_bytes(b"precious")
+        else:
+            (job.folder / name).mkdir()
+            (job.folder / name / "mine.blend").write_bytes(b"precious")
+    (job.folder / "open-12345").write_bytes(b"")  # of a process that was killed
     for stray in ("0001.png", "000012.jpg", "x000012.png"):
         (job.frames_folder / stray).write_bytes(b"")
     assert job.finished() == []
     job.remove()
-    assert [path.name for path in job.folder.iterdir()] == ["notes.txt"]
+    assert {path.name for path in job.folder.iterdir()} == own
+    assert all((job.folder / name / "mine.blend").is_file() for name in ("open-shading", "open-7"))
 
 
 def test_a_second_process_cannot_run_the_same_job(tmp_path: Path) -> None:
