@@ -175,7 +175,8 @@ class Job(Standing):
 
     def let_go(self) -> None:
         """Let other Blenders have the job."""
-        self._open.close()
+        with contextlib.suppress(OSError):  # the drive is gone, or can only be read: the lock is let go all the same
+            self._open.close()
 
     def remove(self) -> None:
         """Delete the folder, except what somebody else keeps in it; UserError when that cannot be."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -156,3 +157,13 @@ def test_a_job_belongs_to_its_file_once_that_is_saved(extension: str, module: An
     rested(files)
     module("operators.leftovers").current().refresh()
     assert job.folder not in module("operators.leftovers").current().found
+
+
+def test_a_job_on_a_drive_that_is_gone_can_be_forgotten(extension: str, module: Any, tmp_path: Path) -> None:
+    files = captured_job(module("backend.bridge.job"), tmp_path / "job", range(1, 3), [1], blend="")
+    job, here = session(extension).add(files, None), session(extension)
+    assert files.in_use
+    shutil.rmtree(files.folder)
+    files.folder.write_bytes(b"")  # a path below which nothing can be removed
+    here.forget(job)
+    assert job not in here.jobs
