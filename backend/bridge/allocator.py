@@ -6,13 +6,13 @@ import ctypes
 import platform
 from functools import cache
 
-HELD = 256 << 20  # bytes that are free and stay with the process
+HELD = 256 << 20  # bytes that are free and stay with the process, for every thread that took some
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's numbers of what mallopt(3) sets
 OWN = 32 << 20  # bytes from which an array is asked of the system by itself: the most that glibc takes
 
 
 def hold_freed() -> None:
-    """Let memory that is freed stay with the process, up to ``HELD`` bytes, until :func:`give_back`.
+    """Let memory that is freed stay with the process, about ``HELD`` bytes a thread, until :func:`give_back`.
 
     A network asks for the same megabytes at every layer, a deflickered frame at every step. Returned to the system in
     between they are cleared each time, which on a processor takes up to an eighth of a network's step.
@@ -23,7 +23,7 @@ def hold_freed() -> None:
 
 
 def give_back() -> None:
-    """Return what is free to the system."""
+    """Return what is free to the system, but for a rest of what other threads freed."""
     if (libc := _glibc()) is not None:
         libc.malloc_trim(0)
 

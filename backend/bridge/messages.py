@@ -140,6 +140,7 @@ class Ended:
 Work = Run | Measure | SuggestKeys | ContactSheet | Retouch | Preview
 Message = Work | Cancel | Hello | Heartbeat | Started | Progress | Frame | Picture | Ended
 _KINDS = {kind.__name__.lower(): kind for kind in get_args(Message)}
+_FIELDS = {kind: get_type_hints(kind) for kind in get_args(Message)}
 
 
 class MessageError(ValueError):
@@ -168,10 +169,10 @@ def decode(line: bytes) -> Message:
 
 def _checked(kind: type, plain: dict[str, Any]) -> dict[str, Any]:
     """Return ``plain`` if it holds exactly the fields of ``kind`` with their types, else raise MessageError."""
-    hints = get_type_hints(kind)
-    if set(plain) != set(hints):
+    fields = _FIELDS[kind]
+    if set(plain) != set(fields):
         raise MessageError(f"{kind.__name__} with fields {sorted(plain)}")
     for name, value in plain.items():
-        if type(value) is not hints[name]:
+        if type(value) is not fields[name]:
             raise MessageError(f"{kind.__name__}.{name} is {value!r}")
     return plain

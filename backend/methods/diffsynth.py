@@ -38,7 +38,7 @@ from .strokes import Sights
 from .surfaces import Surfaces
 
 LAYERS = "up_blocks"  # of the network, that look at other frames: those that paint
-LOOKING = 0.5  # share of the steps in which they do
+LOOKING = 0.5  # share of a run's steps in which they do; what begins late, at a low strength, does so less
 
 
 def diffsynth(

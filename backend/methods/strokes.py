@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import cv2
@@ -71,7 +72,7 @@ class Strokes:
         self._fading = reach / (reach + 2)  # the exponential weights whose mean distance is that of a window's
         self._shifts: dict[int, np.ndarray] = {}
         self._steady: Cache[int, np.ndarray] = Cache(KEPT // 2, self._steadied)
-        self._octaves: Cache[int, np.ndarray] = Cache(KEPT // 4, lambda frame: octaves(self._steady.get(frame)))
+        self._octaves: Cache[int, np.ndarray] = Cache(KEPT // 2, lambda frame: octaves(self._steady.get(frame)))
         self._window, self._place = window, {frame: k for k, frame in enumerate(self._frames)}
         self._references, *others = (references(self._frames, window, level) for level in range(LEVELS))
         self._others = [frame for level in others for frame in level]
@@ -146,7 +147,7 @@ class Strokes:
         strokes = self._steady.get(reference)
         if reference == frame:
             return strokes, np.ones(strokes.shape[:2], np.float32)
-        blurred = self._octaves.get(reference)
+        blurred = partial(self._octaves.get, reference)
         image, weight = self._sights.carried(strokes, reference, frame, self._contrast, blurred)
         if self._source:
             return image, weight
@@ -181,7 +182,12 @@ class Sights(Cache[tuple[int, int], Sight]):
         self.surfaces, self.source = surfaces, source
 
     def carried(
-        self, painting: np.ndarray, other: int, frame: int, contrast: float, blurred: np.ndarray | None = None
+        self,
+        painting: np.ndarray,
+        other: int,
+        frame: int,
+        contrast: float,
+        blurred: Callable[[], np.ndarray] | None = None,
     ) -> View:
         """Return what ``frame`` shows with the strokes of a ``painting`` ``(H, W, 3)`` of another.
 

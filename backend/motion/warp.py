@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import cv2
@@ -50,12 +51,12 @@ def octaves(image: np.ndarray) -> np.ndarray:
 
 
 def gather(
-    image: np.ndarray, flow: np.ndarray, scale: np.ndarray, blurred: np.ndarray | None = None
+    image: np.ndarray, flow: np.ndarray, scale: np.ndarray, blurred: Callable[[], np.ndarray] | None = None
 ) -> np.ndarray:
     """Carry ``image`` ``(H, W, 3)`` along ``flow``, blurred first where ``scale`` ``(H, W)`` of its pixels fall on one.
 
     Bicubic sampling alone would alias where a surface is now smaller than when it was painted. Those are few pixels,
-    and only they are sampled again. ``blurred`` are the image's :func:`octaves`, where it is carried to many frames.
+    and only they are sampled again. ``blurred`` returns the :func:`octaves` of an image that is carried to many frames.
     """
     position = pixel_grid((flow.shape[1], flow.shape[0])) + flow.astype(np.float32, copy=False)
     result = _sampled(image, position).reshape(-1, 3)
@@ -65,7 +66,7 @@ def gather(
         few, smaller = few[smaller > octave - 1], smaller[smaller > octave - 1]
         places = position.reshape(-1, 2)[few]
         rows = np.resize(places, (-(-len(places) // ROW), ROW, 2))  # OpenCV's limit is 32767 in a row
-        soft = cv2.GaussianBlur(image, (0, 0), 2.0 ** (octave - 1)) if blurred is None else blurred[octave - 1]
+        soft = cv2.GaussianBlur(image, (0, 0), 2.0 ** (octave - 1)) if blurred is None else blurred()[octave - 1]
         share = np.minimum(smaller - (octave - 1), 1)[:, None]
         result[few] += share * (_sampled(soft, rows).reshape(-1, 3)[: len(places)] - result[few])
     return np.clip(result, 0, 1).reshape(*flow.shape[:2], 3)
