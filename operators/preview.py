@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import bpy
 from bpy.app.translations import pgettext_rpt as rpt_
@@ -16,9 +17,11 @@ from ..backend.bridge.settings import Settings
 from ..properties.window import COMPARE
 from . import session
 from .costs import Cost
+from .following import place_of, source_of, timing_of
 from .job import Job
 from .over_time import as_set
 from .preview_job import Preview, fit_views, image_editors
+from .render_tools import frame_size
 from .stylize import StartsJobs, check, frames_of, make_files, origin_of
 from .versions import Strip, handles, selected_strips, sequencer_scene
 
@@ -71,20 +74,31 @@ def outlook(source: bpy.types.Scene | Strip, run: Settings) -> Outlook:
 def captured_job(source: bpy.types.Scene | Strip, frames: Sequence[int], whole: bool = False) -> Job | None:
     """Return the newest job of a scene or strip whose captured shot has all of ``frames``, None without one.
 
-    ``whole`` wants a shot of no others. The frames of a strip that was moved since then are others.
+    ``whole`` wants a shot of no others. The frames of a strip that was moved since then, or given other speeds, are
+    others, and so are those of another size; what else was changed in the scene is not known.
     """
-    origin = origin_of(source)
+    scene = source if isinstance(source, bpy.types.Scene) else source.id_data
+    wanted, size = tuple(frames), frame_size(scene)
     for job in reversed(session.current().jobs):
-        same = all(job.files.source.get(name) == origin[name] for name in ("blend", "scene", "strip"))
-        same &= job.files.source.get("at", [])[:1] == origin["at"][:1]
-        if same and (tuple(frames) == job.shot_frames if whole else set(frames) <= set(job.shot_frames)):
+        has_all = wanted == job.shot_frames if whole else {*wanted} <= {*job.shot_frames}
+        if has_all and job.shot_size == size and _is_of(job.files.source, source, scene):
             return job
     return None
 
 
+def _is_of(noted: Mapping[str, Any], source: bpy.types.Scene | Strip, scene: bpy.types.Scene) -> bool:
+    """Return whether a job that ``noted`` this comes from ``source`` in ``scene``, as that lies and runs now."""
+    if (noted.get("blend"), noted.get("scene")) != (bpy.data.filepath, scene.name):
+        return False
+    if source == scene:
+        return not noted.get("strip")
+    start, timing = [place_of(source).start], list(timing_of(source))
+    return noted.get("at", [])[:1] == start and noted.get("timing") == timing and source_of(scene, noted) == source
+
+
 WHOLE = (
-    "Paint the frame exactly as the run will, however long that takes: together with all others of the shot, which is "
-    "captured first where no job has captured it"
+    "Paint the frame as the run will, however long that takes: together with all others of the shot, as it was "
+    "captured last, else it is captured first. What was changed in the scene since is captured by a new run"
 )
 
 
@@ -95,8 +109,8 @@ class TEMPERA_OT_preview(StartsJobs, bpy.types.Operator):
     bl_label = "Preview"
     bl_description = (
         "Paint the frame at the playhead, with the settings as they are, and show it in an Image Editor while it "
-        "forms. A frame that a job has captured already is not rendered again, and is painted as in the run where that "
-        "does not take long"
+        "forms. A frame that a job has captured already is not rendered again, whatever was changed in the scene "
+        "since, and is painted as in the run where that does not take long"
     )
 
     three: BoolProperty(

@@ -41,6 +41,7 @@ class Standing:
         self._captured = self._made = self._answered = 0.0
         self._clock = Clock()
         self._shot_frames: tuple[int, ...] = ()
+        self._shot_size: tuple[int, ...] = ()
         self._finished: set[int] = set()
         self._outdated: set[int] = set()  # of an earlier run, shown until they are made again
         self._fresh: set[int] = set()  # finished, and not yet shown
@@ -106,6 +107,11 @@ class Standing:
         return self._shot_frames
 
     @property
+    def shot_size(self) -> tuple[int, ...]:
+        """Width and height of the captured shot, in pixels; empty until it is captured."""
+        return self._shot_size
+
+    @property
     def captured(self) -> bool:
         """Whether the whole shot is in the folder."""
         return bool(self._shot_frames)
@@ -152,7 +158,8 @@ class Standing:
         """Read from the folder what is captured and finished."""
         spec = self.files.shot_folder / "shot.json"
         if spec.is_file():
-            self._shot_frames = tuple(read_json(spec).get("frames", ()))
+            shot = read_json(spec)
+            self._shot_frames, self._shot_size = tuple(shot.get("frames", ())), tuple(shot.get("size", ()))
             self._captured = 1.0
         finished = set(self.files.finished())
         self._fresh |= finished

@@ -204,7 +204,8 @@ def draw_preview(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
     else:
         layout.label(text=rpt_("Previewed in {time}").format(time=duration(preview.elapsed)), translate=False)
     if preview.files.source.get("whole"):
-        draw_text(layout, rpt_("Painted as in the run: with the same seed it gives the same picture."), "INFO")
+        words = rpt_("Painted as in the run, of the shot as captured: with the same seed it gives the same picture.")
+        draw_text(layout, words, "INFO")
     elif preview.files.settings.chosen.joins:
         draw_text(layout, rpt_("Painted alone. In the run all frames agree: same look, other strokes."), "INFO")
     row = layout.row(align=True)

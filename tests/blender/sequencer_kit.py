@@ -77,7 +77,7 @@ def captured_job(
     frames = list(frames)
     for frame in frames:
         write_png(job.shot_folder / "beauty" / f"{frame:06d}.png", picture(1000 + frame))
-    bridge.write_json(job.shot_folder / "shot.json", {"format": 1, "frames": frames})
+    bridge.write_json(job.shot_folder / "shot.json", {"format": 1, "frames": frames, "size": (WIDTH, HEIGHT)})
     for frame in finished:
         write_png(job.frame_path(frame), picture(frame))
     return job

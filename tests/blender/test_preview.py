@@ -113,6 +113,10 @@ def test_the_runs_own_picture_is_had_by_itself_where_runs_here_were_quick(
     told = look.outlook(scene, run)
     assert not told.soon and not told.captured
     assert look.captured_job(scene, [6]) is job and look.captured_job(scene, FRAMES, whole=True) is job
+    scene.frame_end -= 1
+    assert look.outlook(scene, run).captured
+    scene.render.resolution_percentage //= 2  # another size
+    assert not look.outlook(scene, run).captured and look.captured_job(scene, [6]) is None
 
 
 def test_the_runs_own_picture_is_had_on_demand_before_any_run(
@@ -152,6 +156,27 @@ def test_a_strip_that_was_moved_since_it_was_captured_is_not_looked_at_by_its_ol
     assert look.captured_job(strip, [7]) == job
     module("operators.versions").move_to(strip, 7)
     assert look.captured_job(strip, [7]) is None
+    session(extension).jobs.clear()
+
+
+def test_a_strip_is_known_as_captured_under_a_new_name_and_not_with_other_speeds(
+    extension: str, module: Any, tmp_path: Path
+) -> None:
+    scene, look, shot = small_scene(), module("operators.preview"), range(5, 12)
+    strip = image_strip(scene, tmp_path / "source", shot, channel=1)
+    module("operators.following").mark(strip)
+    origin = module("operators.stylize").origin_of(strip)
+    bridge = module("backend.bridge.job")
+    job = session(extension).add(captured_job(bridge, tmp_path / "job", shot, [], **origin), scene)
+    strip.name = "Take 7"
+    assert look.captured_job(strip, shot, whole=True) is job
+    image_strip(scene, tmp_path / "another", shot, channel=3)  # with the name that it had
+    other = next(each for each in module("operators.versions").strips(scene.sequence_editor) if each != strip)
+    assert other.name == "source" and look.captured_job(other, shot, whole=True) is None
+    session(extension).jobs.clear()
+    retimed = origin | {"timing": [7.0, 19.0]}
+    session(extension).add(captured_job(bridge, tmp_path / "retimed", shot, [], **retimed), scene)
+    assert look.captured_job(strip, shot, whole=True) is None
     session(extension).jobs.clear()
 
 
