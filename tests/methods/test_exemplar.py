@@ -7,8 +7,8 @@ from layered_shot import BAR, DISC, GROUND, STYLE, LayeredShot
 from backend.bridge.errors import UserError
 from backend.bridge.settings import from_keywords
 from backend.methods import FrameDone, Step
-from backend.methods.exemplar import exemplar, gather
-from backend.motion.warp import warp
+from backend.methods.exemplar import exemplar
+from backend.motion.warp import gather, octaves, warp
 from backend.shot.shot import Shot
 
 SHOT = LayeredShot()
@@ -149,6 +149,7 @@ def test_a_surface_that_shrinks_is_filtered_and_one_that_does_not_is_not():
     filtered = gather(noise, shrunk, np.full((20, 30), 3, np.float32))
     assert filtered.std() < 0.4 * gather(noise, shrunk, np.ones((20, 30), np.float32)).std()
     assert filtered.mean() == pytest.approx(0.5, abs=0.02)
+    assert np.array_equal(filtered, gather(noise, shrunk, np.full((20, 30), 3, np.float32), lambda: octaves(noise)))
     still = np.zeros((64, 96, 2), np.float32)
     assert np.array_equal(gather(noise, still, np.ones((64, 96), np.float32)), noise)
 
