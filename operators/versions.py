@@ -37,11 +37,11 @@ def content_start(strip: Strip) -> float:
 def speed_keys(strip: Strip) -> list[float]:
     """Return the frames at which ``strip`` is given speeds, its first and last among them; none where it has its own.
 
-    Before 5.0, where Blender does not tell, what is told is the end of what it shows at its speeds.
+    Blender 4.2 tells those of movies alone; of pictures, what is told is how much later they end by their speeds.
     """
     if hasattr(strip, "retiming_keys"):
         return [float(key.timeline_frame) for key in strip.retiming_keys]
-    return [content_start(strip) + strip.frame_duration] if strip.type in ("IMAGE", "MOVIE") else []
+    return [strip.frame_final_end + strip.frame_offset_end - strip.frame_duration] if strip.type == "IMAGE" else []
 
 
 def move_to(strip: Strip, start: float) -> None:

@@ -242,21 +242,49 @@ def test_a_source_in_another_channel_never_covers_its_result(
 def test_a_source_that_was_given_other_speeds_leaves_its_result_alone_and_that_is_told(
     source: Any, result: Any, job: Any, versions: ModuleType, settle: Callable[[], None], extension: str, tmp_path: Path
 ) -> None:
-    if bpy.app.version < (5, 1):
-        pytest.skip("Blender tells, or lets scripts change, no speeds")
     known = session(extension).add(job, bpy.context.scene)
     settle()
     assert known.message == ""
-    source.retiming_keys.add(timeline_frame=20)
-    source.retiming_keys[-1].timeline_frame = 60
+    retime(source, "retiming_key_add", timeline_frame=20)
+    retime(source, "retiming_segment_speed_set", speed=50.0)
     versions.move_to(source, 12)
     settle()
-    assert versions.handles(source)[0] == 12 and versions.handles(result) == (10, 30)
+    assert versions.handles(source)[0] == 12 and versions.handles(source)[1] > 36
+    assert versions.handles(result) == (10, 30)
     assert known.message == "source was given other speeds since. Choose Render Again to have a result that fits."
     versions.move_to(source, 40)
-    source.retiming_keys.reset()
+    retime(source, "retiming_reset")
     settle()
     assert (versions.handles(source), versions.handles(result), known.message) == ((40, 60), (40, 60), "")
+    session(extension).jobs.clear()
+
+
+def retime(strip: Any, operator: str, **values: float) -> None:
+    """Give ``strip`` other speeds by one of Blender's operators, which want a sequencer."""
+    window = bpy.context.window_manager.windows[0]
+    area = window.screen.areas[0]
+    area.type = "SEQUENCE_EDITOR"
+    if hasattr(bpy.context.workspace, "sequencer_scene"):
+        window.workspace.sequencer_scene = strip.id_data
+    strip.id_data.sequence_editor.active_strip = strip
+    strip.select = True
+    with bpy.context.temp_override(window=window, area=area, region=area.regions[-1]):
+        assert getattr(bpy.ops.sequencer, operator)(**values) == {"FINISHED"}
+
+
+def test_a_source_that_gets_more_pictures_has_its_speeds_still(
+    source: Any, result: Any, job: Any, versions: ModuleType, settle: Callable[[], None], extension: str
+) -> None:
+    known = session(extension).add(job, bpy.context.scene)
+    for name in ("000010.png", "000011.png"):  # as a result does, too, that is stylized while it is made
+        source.elements.append(name)
+    trim(source, 2, -2)
+    settle()
+    versions.move_to(source, 50)
+    second = source.split(60, "HARD")
+    settle()
+    assert known.message == "" and versions.handles(source) == (52, 60) and versions.handles(second)[0] == 60
+    assert versions.handles(result) == (52, 60)
     session(extension).jobs.clear()
 
 
