@@ -82,12 +82,12 @@ class Worker:
         return self._process.poll() is None
 
     def send(self, request: messages.Work | messages.Cancel) -> None:
-        """Hand ``request`` to the worker; UserError when the worker has died."""
+        """Hand ``request`` to the worker; UserError when the worker has died or was killed."""
         assert self._process.stdin is not None  # noqa: S101 - start() asked for the pipe
         try:
             self._process.stdin.write(messages.encode(request))
             self._process.stdin.flush()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: the pipe of one that was killed is closed
             raise UserError(self.obituary()) from error
 
     def poll(self) -> list[Message]:
@@ -130,10 +130,11 @@ class Worker:
         """Return a sentence for the artist on why the worker died, with the last line that it printed."""
         self.wait(DYING_SECONDS)
         code = self._process.returncode
+        told = "" if code is None else f" (exit code {code})"  # None: it is on its way still
         last = _last_line(self._log_path)
         reason = f": {last}" if last else "."
         return (
-            f"The worker stopped unexpectedly (exit code {code}){reason} "
+            f"The worker stopped unexpectedly{told}{reason} "
             f"Resume the job; finished frames are kept. Its log is {self._log_path}."
         )
 

@@ -61,3 +61,23 @@ def test_a_worker_that_is_ended_is_not_waited_for(tmp_path: Path, monkeypatch: p
     while child.exists() and child.read_text().split()[2] != "Z":
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def test_a_request_to_a_worker_that_was_killed_is_refused(tmp_path: Path) -> None:
+    worker = Worker._launch([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, tmp_path / "log")
+    worker.kill()
+    assert worker.wait(20.0)
+    with pytest.raises(UserError, match=r"stopped unexpectedly \(exit code -9\)\. Resume"):
+        worker.send(messages.Cancel("job"))
+
+
+def test_a_worker_that_hears_nothing_and_has_not_ended_is_told_without_an_exit_code(tmp_path: Path) -> None:
+    script = "import os, sys, time; os.close(0); print('deaf', file=sys.stderr); time.sleep(60)"
+    worker = Worker._launch([sys.executable, "-u", "-c", script], tmp_path, tmp_path / "log")
+    try:
+        while not (tmp_path / "log").read_text():
+            time.sleep(0.01)
+        with pytest.raises(UserError, match="stopped unexpectedly: deaf Resume"):
+            worker.send(messages.Cancel("job"))
+    finally:
+        worker.kill()
