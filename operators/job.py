@@ -146,12 +146,14 @@ class Job(Standing):
         self._keeper.ask(self, messages.Retouch(str(self.folder)))
         return self
 
-    def begin(self) -> None:
+    def begin(self, *, held: bool = False) -> None:
         """Capture what is not captured, as it is now, then wait for the worker.
 
+        ``held`` is whether a worker that was ended holds the job until it is gone.
         UserError when it cannot be captured, the folder cannot be written, or another Blender works on the job.
         """
-        self._hold.enter_context(self.files.locked())
+        if not held:
+            self._hold.enter_context(self.files.locked())
         try:
             self.take_stock()
             if self.captured:

@@ -39,7 +39,7 @@ class Session:
         self.jobs: list[Job] = []
         self._worker: Worker | None = None
         self._log: Path | None = None  # takes the worker's words
-        self._ended = False  # whether the worker was ended though it had work
+        self._dying: Worker | None = None  # the last that was ended; it is the worker still where it had work
         self._running: Job | None = None
         self.preview: Preview | None = None  # a look at some frames, which goes before all jobs that wait
         self._moved = False  # whether strips may have been moved that others follow
@@ -64,6 +64,12 @@ class Session:
     def idle(self) -> bool:
         """Whether a worker waits for work, and holds memory meanwhile."""
         return self._worker is not None and self._running is None
+
+    @property
+    def _clearing(self) -> bool:
+        """Whether a worker that was ended is not gone yet: until then it holds memory, and the job it worked on."""
+        dying = self._dying
+        return dying is not None and (dying is self._worker or dying.alive)
 
     def free(self) -> None:
         """Let an idle worker leave, with all the memory that it holds; the next run starts another."""
@@ -110,7 +116,7 @@ class Session:
         """Let ``job`` capture what is not captured, then wait for the worker; UserError when it runs already."""
         if job.active:
             raise UserError(f"{job.name} is running already. Wait for it, or cancel it first.")
-        job.begin()
+        job.begin(held=self._clearing and job.files.held)
         self.wake()
 
     def ask(self, job: Job, question: Question) -> None:
@@ -131,7 +137,7 @@ class Session:
             with contextlib.suppress(UserError):  # it has died: the next tick tells
                 self._worker.send(messages.Cancel(str(job.folder)))
         elif self._worker is not None:
-            self._ended = True
+            self._dying = self._worker
             self._worker.kill()  # it holds the job until it is gone: listening tells
         self.wake()
 
@@ -177,9 +183,9 @@ class Session:
         try:
             events = worker.poll()
         except UserError as error:
-            job = self._running
-            self._lose_worker("" if self._ended else str(error))
-            if job is not None and self._ended:
+            job, ended = self._running, worker is self._dying
+            self._lose_worker("" if ended else str(error))
+            if job is not None and ended:
                 job.rest("cancelled", STOPPED)
             return
         for event in events:
@@ -207,7 +213,7 @@ class Session:
                 self._worker.send(messages.Cancel(str(job.folder)))
 
     def _run_next(self) -> None:
-        if rendering():
+        if rendering() or self._clearing:
             return
         job = next((job for job in self._all if job.state == "ready" or job.question is not None), None)
         if job is None or self._running is not None:
@@ -217,7 +223,7 @@ class Session:
             if self._worker is None:
                 python = worker_python(preferences().worker_python)
                 self._log = user_folder() / f"worker-{os.getpid()}.log"
-                self._worker, self._ended = Worker.start(python, _ROOT, self._log), False
+                self._worker = Worker.start(python, _ROOT, self._log)
             self._worker.send(job.request)
         except UserError as error:
             self._lose_worker()
@@ -229,7 +235,7 @@ class Session:
         """Bury the worker, if there is one; the job that it worked on fails for ``reason``."""
         if self._worker is not None:
             self._worker.kill()
-            self._worker = None
+            self._worker, self._dying = None, self._worker
         job, self._running = self._running, None
         if job is not None and reason:
             job.rest("failed", reason)
@@ -284,8 +290,7 @@ class Session:
     def close(self) -> None:
         """End the worker and the captures; what was active can be resumed."""
         self.drop_preview()
-        if self._worker is not None:
-            self._worker.kill()
+        self._lose_worker()
         for job in self._all:
             if job.active:
                 job.drop_capture()
@@ -295,7 +300,7 @@ class Session:
                 self._log.unlink(missing_ok=True)
         if self._thumbnails is not None:
             self._thumbnails.close()
-        self._worker = self._running = self._log = self._thumbnails = None
+        self._log = self._thumbnails = None
 
 
 _session = Session()

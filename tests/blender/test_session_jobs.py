@@ -141,6 +141,7 @@ def test_a_render_gets_the_machine_and_the_job_goes_on_after_it(
 
 
 def test_a_second_cancel_stops_at_once(extension: str, tmp_path: Path) -> None:
+    unbroken(extension)  # captures the shot, in a file of its own
     job = new_job(extension, tmp_path / "job", build_scene()).resume()
     drive(job, some_frames(job))
     pid = worker_pid(extension)
@@ -150,6 +151,50 @@ def test_a_second_cancel_stops_at_once(extension: str, tmp_path: Path) -> None:
     assert job.wait() and job.state == job.files.state.state == "cancelled"
     assert gone(pid) and "Resume to go on" in job.message
     assert job.resume().wait()
+
+
+def test_a_second_cancel_after_the_worker_is_done_with_the_job_harms_no_other(
+    extension: str, module: Any, tmp_path: Path
+) -> None:
+    scene, timer = build_scene(), module("operators.session")._timer
+    job, other = (new_job(extension, tmp_path / name, scene).resume() for name in ("one", "other"))
+    drive(job, some_frames(job))
+    job.cancel()
+    end = time.monotonic() + 60
+    while job.files.state.state != "cancelled" or job.files.held:  # which this Blender does not hear of meanwhile
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    time.sleep(0.5)  # the worker tells it
+    job.cancel()
+    while other.active:
+        assert time.monotonic() < end + 60
+        timer()
+        time.sleep(0.02)
+    assert (job.state, other.state, other.message) == ("cancelled", "done", "")
+    assert contents(other) == unbroken(extension)
+
+
+@pytest.mark.parametrize("by", ["switched off", "an error of Tempera's own"])
+def test_a_worker_that_takes_long_to_end_is_waited_for(
+    by: str, extension: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, here = unbroken(extension), session(extension)
+    job = new_job(extension, tmp_path / "job", build_scene()).resume()
+    drive(job, some_frames(job))
+    pid, kill = worker_pid(extension), os.killpg
+    os.kill(pid, signal.SIGSTOP)
+    while Path(f"/proc/{pid}/stat").read_text().split()[2] != "T":
+        time.sleep(0.01)
+    monkeypatch.setattr(os, "killpg", lambda *_: None)  # giving back much memory takes a while
+    here.close() if by == "switched off" else here.fail(by)
+    monkeypatch.undo()
+    assert not job.active
+    job.resume()
+    assert not job.wait(timeout=0.5) and job.state == "ready"
+    assert here._worker is None and not gone(pid)
+    kill(pid, signal.SIGKILL)
+    assert job.wait() and job.state == "done"
+    assert contents(job) == expected
 
 
 def test_cancel_while_capturing_ends_the_child_and_resume_captures(extension: str, tmp_path: Path) -> None:
