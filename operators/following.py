@@ -6,8 +6,9 @@ of; a strip that the artist moved away by itself, or locked, stays where it is, 
 
 A strip has no name that lasts, so a source is marked once something is made of it, and known by its mark when it was
 renamed; its pieces and copies, which are marked too, are told from it by the names that they had before. A source in
-another channel changes nothing, unless it would cover its result: that goes above it again. Where a source was given
-other speeds, what was made of it fits no more: it stays as it is until the source has its old ones back.
+another channel changes nothing, unless it would cover its result: that goes above it again, where a channel is left.
+Where a source was given other speeds, what was made of it fits no more: it stays as it is until the source has its old
+ones back.
 """
 
 from __future__ import annotations
@@ -74,17 +75,23 @@ def mark(strip: Strip) -> str:
 
 
 def standing_of(strip: Strip) -> dict[str, Any]:
-    """Return what a job notes of the strip that it comes from: its name, its mark, where it lies, its timing."""
-    timing = list(timing_of(strip))
-    return {"strip": strip.name, "mark": str(strip.get(MARK, "")), "at": list(place_of(strip)), "timing": timing}
+    """Return what a job notes of the strip that it comes from.
+
+    That is its name, its mark, the names of others with that mark, where it lies, and its timing.
+    """
+    known = str(strip.get(MARK, ""))
+    others = _others(strip, _marked(strip.id_data).get(known, ()))
+    at, timing = list(place_of(strip)), list(timing_of(strip))
+    return {"strip": strip.name, "mark": known, "others": list(others), "at": at, "timing": timing}
 
 
 def source_of(scene: bpy.types.Scene, noted: Mapping[str, Any]) -> Strip | None:
     """Return the strip that a job came from by what it ``noted`` (see ``stylize.origin_of``), None where it is gone."""
+    alike = _marked(scene).get(noted.get("mark", ""), ())
+    if alike:
+        return _one_of(alike, noted.get("strip", ""), noted.get("others", ()), tuple(noted.get("at", ())))
     everything = all_strips(scene.sequence_editor) if scene.sequence_editor else []
-    marked = [each for each in everything if noted.get("mark") and each.get(MARK) == noted["mark"]]
-    named = [each for each in marked or everything if each.name == noted.get("strip")]
-    return next(iter(named or (marked if len(marked) == 1 else [])), None)
+    return next((each for each in everything if each.name == noted.get("strip")), None)
 
 
 def bind(scene: bpy.types.Scene, strip: Strip, noted: Mapping[str, Any]) -> None:
@@ -112,10 +119,14 @@ def follow(scene: bpy.types.Scene) -> list[tuple[Strip, str]]:
         source = _source(bond, marked) if bond else None
         if bond is None or source is None:  # another strip may get its name, which is not to take this one along
             del strip[PROPERTY]
-        elif timing_of(source) != bond.timing:
+            continue
+        known = dataclasses.replace(bond, source=source.name, others=_others(source, marked[bond.mark]))
+        if known != bond:  # also where it does not follow just now, or it would not know its source later
+            _keep(strip, known)
+        if timing_of(source) != known.timing:
             misfits.append((strip, source.name))
         else:
-            _follow(scene, strip, bond, source, marked)
+            _follow(scene, strip, known, source, marked)
     return misfits
 
 
@@ -207,7 +218,7 @@ def _now(source: Strip, before: Place) -> Place:
 def _marked(scene: bpy.types.Scene) -> Marked:
     """Return the strips of ``scene`` that something was made of, and their pieces and copies, by their marks."""
     found: dict[str, list[Strip]] = {}
-    for strip in all_strips(scene.sequence_editor):
+    for strip in all_strips(scene.sequence_editor) if scene.sequence_editor else ():
         if MARK in strip:
             found.setdefault(str(strip[MARK]), []).append(strip)
     return found
@@ -215,29 +226,48 @@ def _marked(scene: bpy.types.Scene) -> Marked:
 
 def _source(bond: Bond, marked: Marked) -> Strip | None:
     """Return the source that ``bond`` is about, under the name that it has by now; None where it is gone."""
-    alike = marked.get(bond.mark, ())
-    named = [each for each in alike if each.name == bond.source]
-    renamed = [each for each in alike if each.name not in bond.others]
+    return _one_of(marked.get(bond.mark, ()), bond.source, bond.others, bond.at)
+
+
+def _one_of(alike: Sequence[Strip], name: str, others: Sequence[str], at: tuple[float, ...]) -> Strip | None:
+    """Return that of the strips with one mark which was called ``name`` and lay ``at`` such a place beside ``others``.
+
+    None where it is gone, or cannot be told from its pieces and copies.
+    """
+    named = [each for each in alike if each.name == name]
+    renamed = [each for each in alike if each.name not in others]
     if len(renamed) > 1:  # pieces of it were, too
-        renamed = [each for each in renamed if place_of(each) == bond.at]
+        renamed = [each for each in renamed if place_of(each) == at]
     return next(iter(named or (renamed if len(renamed) == 1 else [])), None)
+
+
+def _others(strip: Strip, alike: Sequence[Strip]) -> tuple[str, ...]:
+    """Return the names of the strips ``alike``, which have one mark, without that of ``strip``."""
+    return tuple(sorted(each.name for each in alike if each != strip))
 
 
 def _seen(source: Strip, lag: float, marked: Marked) -> Bond:
     """Return the bond to ``source`` as it is now."""
     known = str(source[MARK])
-    others = sorted(each.name for each in marked.get(known, ()) if each != source)
-    return Bond(known, source.name, tuple(others), place_of(source), source.channel, timing_of(source), float(lag))
+    others = _others(source, marked.get(known, ()))
+    return Bond(known, source.name, others, place_of(source), source.channel, timing_of(source), float(lag))
 
 
 def _bond(strip: Strip) -> Bond | None:
     """Return what ``strip`` keeps of its source; None where that is nothing that could be read."""
     try:
-        kept = json.loads(strip[PROPERTY])
+        kept = json.loads(strip[PROPERTY], parse_constant=int)  # which fails: NaN is no place
         start, left, right = kept["at"]
-        lists = {name: tuple(kept[name]) for name in ("others", "timing")}
-        return Bond(**{**kept, **lists, "at": Place(float(start), int(left), int(right))})
-    except (KeyError, TypeError, ValueError):
+        return Bond(
+            mark=str(kept["mark"]),
+            source=str(kept["source"]),
+            others=tuple(map(str, kept["others"])),
+            at=Place(float(start), int(left), int(right)),
+            channel=int(kept["channel"]),
+            timing=tuple(map(float, kept["timing"])),
+            lag=float(kept["lag"]),
+        )
+    except (KeyError, OverflowError, TypeError, ValueError):
         return None
 
 

@@ -13,6 +13,7 @@ from . import session, timeline
 from .job import Job, rendering
 from .over_time import as_set
 from .reporting import AsksFirst, attempt
+from .sentences import translated
 from .stylize import StartsJobs, rerun, restyle
 from .versions import panel_scene
 
@@ -105,8 +106,14 @@ class TEMPERA_OT_rerun(OfOneJob, StartsJobs, bpy.types.Operator):
     execute = StartsJobs.execute
 
     def start(self, context: bpy.types.Context) -> list[Job]:
-        """Start the new job."""
-        return [rerun(find_job(context, self.folder))]
+        """Start the new job; say so where its strip is not called as it was, and may be a piece of what that was."""
+        job = find_job(context, self.folder)
+        again = rerun(job)
+        before, name = (each.files.source.get("strip", "") for each in (job, again))
+        if name != before:
+            which = f"No strip is called {before} any more. {name} is rendered, which is that one renamed or a piece."
+            self.report({"WARNING"}, translated(which))
+        return [again]
 
 
 class TEMPERA_OT_copy_settings(OfOneJob, bpy.types.Operator):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -194,6 +195,48 @@ def test_a_source_is_known_by_whatever_name_it_has(
     assert pieces(bpy.context.scene, module("operators.timeline"), job, versions) == [(51, 60), (160, 170)]
 
 
+@pytest.mark.parametrize("kept_by", ["lock", "speeds", "place"])
+def test_what_does_not_follow_just_now_learns_names_all_the_same(
+    kept_by: str, source: Any, result: Any, job: Any, versions: ModuleType, module: Any, settle: Callable[[], None]
+) -> None:
+    settle()
+    bond = json.loads(result["tempera_source"])
+    if kept_by == "lock":
+        result.lock = True
+    elif kept_by == "speeds":
+        result["tempera_source"] = json.dumps(bond | {"timing": [99.0]})
+    else:
+        versions.move_to(result, 100)
+    source.name = "Take 7"
+    settle()
+    second = source.split(16, "SOFT")
+    settle()
+    result.lock = False
+    if kept_by == "speeds":
+        result["tempera_source"] = json.dumps(json.loads(result["tempera_source"]) | {"timing": bond["timing"]})
+    versions.move_to(result, 10)
+    versions.move_to(second, content(second, versions) + 40)
+    settle()
+    assert pieces(bpy.context.scene, module("operators.timeline"), job, versions)[0][0] == 10
+    versions.move_to(source, 0)
+    settle()
+    assert pieces(bpy.context.scene, module("operators.timeline"), job, versions)[0][0] == 0
+
+
+def test_a_job_knows_its_source_among_pieces_and_copies_by_the_names_that_they_had(
+    source: Any, versions: ModuleType, module: Any
+) -> None:
+    scene, following = bpy.context.scene, module("operators.following")
+    following.mark(source)
+    piece = source.split(20, "SOFT")
+    noted = following.standing_of(piece)
+    assert (noted["strip"], noted["others"]) == (piece.name, ["source"])
+    piece.name = "Take 7"
+    assert following.source_of(scene, noted) == piece
+    versions.strips(scene.sequence_editor).remove(piece)
+    assert following.source_of(scene, noted) is None
+
+
 def test_a_copy_of_a_source_is_another_strip(
     source: Any, result: Any, versions: ModuleType, settle: Callable[[], None], tmp_path: Path, module: Any
 ) -> None:
@@ -209,7 +252,9 @@ def test_a_copy_of_a_source_is_another_strip(
 
 
 def test_what_nobody_wrote_is_no_bond(source: Any, result: Any, versions: ModuleType, settle: Any) -> None:
-    for spoilt in (5, "[]", '{"at": [1, 2, 3]}', {"strip": "source"}):
+    kept = json.loads(result["tempera_source"])
+    wrong = [{"lag": "x"}, {"channel": "seven"}, {"mark": ["a"]}, {"timing": 3}, {"at": [float("nan"), 10, 30]}]
+    for spoilt in (5, "[]", '{"at": [1, 2, 3]}', {"strip": "source"}, *(json.dumps(kept | each) for each in wrong)):
         result["tempera_source"] = spoilt
         versions.move_to(source, content(source, versions) + 10)
         settle()
@@ -289,7 +334,7 @@ def test_a_source_that_gets_more_pictures_has_its_speeds_still(
 
 
 def test_a_job_goes_on_with_a_source_that_was_renamed(
-    source: Any, versions: ModuleType, module: Any, extension: str, tmp_path: Path
+    source: Any, versions: ModuleType, module: Any, extension: str, tmp_path: Path, capfd: Any
 ) -> None:
     scene, stylize = bpy.context.scene, module("operators.stylize")
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
@@ -302,6 +347,11 @@ def test_a_job_goes_on_with_a_source_that_was_renamed(
     again = stylize.rerun(job)
     again.cancel()
     assert again.files.source["strip"] == "Take 7" and job.strip.channel == 2
+    source.split(12, "SOFT").name = "rest"
+    versions.strips(scene.sequence_editor).remove(source)
+    capfd.readouterr()
+    assert bpy.ops.tempera.rerun(folder=str(job.folder)) == {"FINISHED"}
+    assert "No strip is called Take 7 any more. rest is rendered" in capfd.readouterr().out
     session(extension).jobs.clear()
 
 
