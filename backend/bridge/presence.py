@@ -21,6 +21,7 @@ class Presence:
         self._known: dict[str, bool] = {}
         self._fresh: dict[str, float] = {}  # until when a path that was there need not be looked for again
         self._asked: dict[str, threading.Event] = {}  # what is to be looked for, in order, and who is to be told
+        self._looking = False  # whether a thread looks for them
         self._lock = threading.Lock()
 
     def there(self, path: str) -> bool:
@@ -28,7 +29,7 @@ class Presence:
         if self._fresh.get(path, 0.0) < time.monotonic():
             answered = threading.Event()
             with self._lock:
-                first = not self._asked
+                first, self._looking = not self._looking, True
                 self._asked.setdefault(path, answered)
             if first:
                 threading.Thread(target=self._look, daemon=True).start()
@@ -37,8 +38,15 @@ class Presence:
 
     def _look(self) -> None:
         """Look for all that is asked for, then end."""
-        while (path := next(iter(self._asked), None)) is not None:
+        while (path := self._next()) is not None:
             found = os.path.exists(path)  # noqa: PTH110 - Path.exists raises where a name is too long or may not be seen
             self._known[path], self._fresh[path] = found, time.monotonic() + FRESH_SECONDS * found
             with self._lock:
                 self._asked.pop(path).set()
+
+    def _next(self) -> str | None:
+        """Return what is to be looked for next; None where there is nothing, and from then on nobody looks."""
+        with self._lock:
+            path = next(iter(self._asked), None)
+            self._looking = path is not None
+            return path

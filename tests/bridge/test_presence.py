@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,5 +56,23 @@ def test_a_drive_that_does_not_answer_is_asked_once_and_not_waited_for(monkeypat
     assert asked[1:201] == paths
     end = time.monotonic() + 10.0
     while seen.there("//drive/file"):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+class Slow(dict[str, threading.Event]):
+    """Paths that are asked for, among which the next is found slowly."""
+
+    def __iter__(self) -> Iterator[str]:
+        found = super().__iter__()
+        time.sleep(0.02)
+        return found
+
+
+def test_what_is_asked_for_while_the_next_path_is_chosen_is_looked_for_too() -> None:
+    seen = Presence(0.0)
+    seen._asked = Slow()
+    end, paths = time.monotonic() + 10.0, [f"/not/there/{number}" for number in range(10)]
+    while any([seen.there(path) for path in paths]):  # each of them is asked for
         assert time.monotonic() < end
         time.sleep(0.01)
