@@ -15,14 +15,22 @@ from pathlib import Path
 
 import bpy
 
+from .render_beauty import png_header
+
 
 @contextlib.contextmanager
-def stand_in(size: tuple[int, int]) -> Iterator[Path]:
-    """Lend a black PNG of ``size``, width and height in pixels."""
-    with tempfile.TemporaryDirectory(prefix="tempera-", dir=bpy.app.tempdir, ignore_cleanup_errors=True) as folder:
-        path = Path(folder, "black.png")
-        path.write_bytes(black(*size))
-        yield path
+def stand_in(picture: Path) -> Iterator[Path]:
+    """Lend a black PNG of the size of ``picture``, or that itself where it is no PNG or nothing can be written."""
+    with contextlib.ExitStack() as stack:
+        seen = picture
+        with contextlib.suppress(OSError):  # after days Blender's own folder may have been cleaned away by the system
+            header = png_header(picture)
+            if header is not None:
+                folder = tempfile.TemporaryDirectory(prefix="tempera-", dir=bpy.app.tempdir, ignore_cleanup_errors=True)
+                made = Path(stack.enter_context(folder), "black.png")
+                made.write_bytes(black(*header[:2]))
+                seen = made
+        yield seen
 
 
 def black(width: int, height: int) -> bytes:

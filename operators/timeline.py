@@ -18,7 +18,6 @@ from ..backend.bridge import VERSION, settings
 from ..backend.bridge.job import Job as JobFolder
 from . import following
 from .channels import free_channel, overlaps
-from .render_beauty import png_header
 from .stand_in import stand_in
 from .versions import Strip, all_strips, handles, strips
 
@@ -128,8 +127,7 @@ def _new_strip(scene: bpy.types.Scene, name: str, first: Path, below: Strip | No
     editor = scene.sequence_editor_create()
     owner, channel = (below.parent_meta() or editor, below.channel) if below else (editor, 0)
     channel = free_channel(owner, channel + 1, frames[0], frames[-1] + 1)
-    header = png_header(first) if first.is_file() else None
-    with stand_in(header[:2]) if header else contextlib.nullcontext(first) as seen:
+    with stand_in(first) as seen:
         strip = strips(owner).new_image(name, str(seen), channel, frames[0], fit_method="FIT")
     strip.directory, strip.elements[0].filename = f"{first.parent}{os.sep}", first.name
     strip.blend_type = "REPLACE"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -38,6 +39,20 @@ def test_what_is_seen_is_what_is_on_disk(timeline: ModuleType, bridge: ModuleTyp
         assert np.array_equal(rendered(scene, frame, tmp_path), picture(frame))
     assert not rendered(scene, 11, tmp_path).any()
     assert not rendered(scene, 4, tmp_path).any()
+
+
+def test_a_strip_is_made_though_blenders_own_folder_was_cleaned_away(
+    timeline: ModuleType, bridge: ModuleType, tmp_path: Path
+) -> None:
+    scene, temporary = small_scene(), Path(bpy.app.tempdir)
+    job = captured_job(bridge, tmp_path / "job", [1], [1])
+    shutil.rmtree(temporary)
+    try:
+        strip = timeline.place(scene, job, [1], [1])
+    finally:
+        temporary.mkdir()
+    assert strip.elements[0].filename == job.frame_path(1).name
+    assert np.array_equal(rendered(scene, 1, tmp_path), picture(1))
 
 
 @pytest.mark.parametrize("alpha", [False, True])
