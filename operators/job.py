@@ -291,3 +291,6 @@ class Job(Standing):
         except UserError as error:
             self._placed = True  # the run goes on without a strip; asking again each time would not help
             self._warning = str(error)
+        except Exception as error:
+            self._warning = f"The strip could not be brought up to date ({error}). Choose Show Result to try again."
+            raise

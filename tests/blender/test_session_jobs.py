@@ -65,6 +65,10 @@ def test_what_goes_wrong_in_the_sequencer_stops_no_run(
         time.sleep(0.02)
     assert (job.state, contents(job)) == ("done", unbroken(extension))
     assert capsys.readouterr().err.count("a strip that nobody thought of") >= 2
+    assert "could not be brought up to date (a strip that nobody thought of)" in job.message
+    monkeypatch.undo()
+    bpy.ops.tempera.show_result(folder=str(job.folder))
+    assert job.strip is not None and job.message == ""
 
 
 def test_run_again_shows_every_old_frame_until_it_is_made_anew(
