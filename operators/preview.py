@@ -100,6 +100,7 @@ WHOLE = (
     "Paint the frame as the run will, however long that takes: together with all others of the shot, as it was "
     "captured last, else it is captured first. What was changed in the scene since is captured by a new run"
 )
+THREE = "Paint the first, the middle and the last frame of the shot together"
 
 
 class TEMPERA_OT_preview(StartsJobs, bpy.types.Operator):
@@ -115,7 +116,7 @@ class TEMPERA_OT_preview(StartsJobs, bpy.types.Operator):
 
     three: BoolProperty(
         name="Three Frames",
-        description="Paint the first, the middle and the last frame of the shot together",
+        description=THREE,
         options={"SKIP_SAVE"},
     )
     whole: BoolProperty(name="As in the Run", description=WHOLE, options={"SKIP_SAVE"})
@@ -123,7 +124,7 @@ class TEMPERA_OT_preview(StartsJobs, bpy.types.Operator):
     @classmethod
     def description(cls, _context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
         """Say what the button does that the mouse is over."""
-        return rpt_(WHOLE if properties.whole else cls.bl_description)
+        return rpt_(WHOLE if properties.whole else THREE if properties.three else cls.bl_description)
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

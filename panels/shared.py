@@ -171,24 +171,25 @@ def draw_output(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
 
 def draw_run(layout: bpy.types.UILayout, scene: bpy.types.Scene, source: Source) -> None:
     """Draw what the run will cost, what stands in its way, and the buttons that start it or show a preview."""
+    run = costs.as_shown(scene)
     if source.frames:
         lines = layout.column(align=True)
-        for line in cost_lines(scene, source.frames):
+        for line in cost_lines(scene, run, source.frames):
             draw_text(lines, line)
     draw_problems(layout, source, "run")
-    draw_preview(layout, scene)
+    draw_preview(layout, scene, run)
     for operator, icon in source.operators.items():
         layout.operator(operator, icon=icon)
 
 
-def draw_preview(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
-    """Draw the buttons for a preview, how far the last one is, and how it is held against its source."""
+def draw_preview(layout: bpy.types.UILayout, scene: bpy.types.Scene, run: settings.Settings) -> None:
+    """Draw the buttons for a preview of ``run``, how far the last one is, and how it is held against its source."""
     column = layout.column(align=True)
     row = column.row(align=True)
     row.operator("tempera.preview", icon="IMAGE_DATA")
     row.operator("tempera.preview", text="3 Frames").three = True
     source = find_source(bpy.context)[0] if scene.tempera.group.joins else None
-    told = outlook(source, costs.as_shown(scene)) if source is not None else None
+    told = outlook(source, run) if source is not None else None
     if told is not None and not told.soon:
         column.operator("tempera.preview", text="As in the Run").whole = True
         draw_text(column, takes(told))
@@ -227,9 +228,8 @@ def takes(told: Outlook) -> str:
     return rpt_("{cost}, once the shot is captured.").format(cost=cost) if cost else rpt_("The shot is captured first.")
 
 
-def cost_lines(scene: bpy.types.Scene, frames: int) -> list[str]:
-    """Return what a run of ``frames`` takes: frames and network evaluations, then time and memory where known."""
-    run = costs.as_shown(scene)
+def cost_lines(scene: bpy.types.Scene, run: settings.Settings, frames: int) -> list[str]:
+    """Return what ``run`` takes for ``frames``: these and network evaluations, then time and memory where known."""
     cost = session.current().costs.of(scene, run, frames)
     evaluations = cost.evaluations if cost else run.evaluations(frames)
     counts = [counted(frames, "{count:,} frame", "{count:,} frames")]

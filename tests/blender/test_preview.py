@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import bpy
@@ -214,6 +215,14 @@ def test_a_preview_is_cancelled_and_switching_off_leaves_nothing(
     bpy.ops.preferences.addon_disable(module=extension)
     assert not folder.exists() and not list(Path(bpy.app.tempdir).glob("tempera-preview*"))
     bpy.ops.preferences.addon_enable(module=extension)
+
+
+def test_each_button_tells_what_it_does(module: Any) -> None:
+    operator = module("operators.preview").TEMPERA_OT_preview
+    choices = [{"three": False, "whole": False}, {"three": True, "whole": False}, {"three": False, "whole": True}]
+    told = [operator.description(bpy.context, SimpleNamespace(**each)) for each in choices]
+    assert told[0] == operator.bl_description and told[1].startswith("Paint the first, the middle and the last frame")
+    assert "as it was captured last" in told[2]
 
 
 def test_what_is_missing_is_said(scene: bpy.types.Scene) -> None:

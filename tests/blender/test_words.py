@@ -124,6 +124,15 @@ def test_one_of_a_kind_is_no_plural_and_footage_has_no_exact_motion_to_choose(
     left.clear()
 
 
+def test_settings_are_read_once_a_redraw(module: Any, draw: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bpy.context.scene.tempera.method = "tokenflow"
+    costs, asked = module("operators.costs"), []
+    as_shown = costs.as_shown
+    monkeypatch.setattr(costs, "as_shown", lambda scene: asked.append(scene) or as_shown(scene))
+    texts = [each.text for each in draw(module("panels.render").TEMPERA_PT_render, PROPERTIES)]
+    assert "As in the Run" in texts and asked == [bpy.context.scene]
+
+
 def test_the_preferences_fit_and_can_be_translated(module: Any, draw: Any) -> None:
     chosen, sections = module("preferences").preferences(), module("preferences").PREFERENCES
     panel = SimpleNamespace(draw=lambda self, _: [section(self.layout, chosen) for section in sections])
