@@ -41,6 +41,7 @@ def register() -> None:
     """Make the operators known to Blender and begin to follow the file."""
     for cls in classes:
         bpy.utils.register_class(cls)
+    session.reopen()
     file_events.register()
     setup.register()
     leftovers.register()

@@ -288,13 +288,15 @@ class Session:
             worker.wait(patience)
 
     def close(self) -> None:
-        """End the worker and the captures; what was active can be resumed."""
+        """End the worker and the captures, and let go of all jobs; what was active can be resumed."""
         self.drop_preview()
         self._lose_worker()
         for job in self._all:
             if job.active:
                 job.drop_capture()
                 job.rest("cancelled", "Stopped when Tempera was switched off. Resume to go on.")
+        for job in self.jobs:
+            job.let_go()
         if self._log is not None:
             with contextlib.suppress(OSError):  # Windows removes nothing that the worker, which is on its way, holds
                 self._log.unlink(missing_ok=True)
@@ -345,7 +347,13 @@ def _timer() -> float | None:
     return IDLE_SECONDS if _session.idle else None
 
 
+def reopen() -> None:
+    """Have the jobs open again that were known when Tempera was switched off."""
+    for job in _session.jobs:
+        job.stay_open()
+
+
 def close() -> None:
-    """End the worker, the captures and the timer."""
+    """End the worker, the captures and the timer, and let other Blenders have the jobs."""
     timers.stop(_timer)
     _session.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -93,6 +94,21 @@ session_kit.session(extension).add(bridge.Job.open(pathlib.Path(sys.argv[-1])), 
 print("open", flush=True)
 sys.stdin.read()
 """
+
+
+def test_a_job_is_let_go_while_tempera_is_switched_off(extension: str, module: Any, tmp_path: Path) -> None:
+    files = captured_job(module("backend.bridge.job"), tmp_path / "job", range(1, 3), [1], blend="")
+    session(extension).add(files, None)
+    tempera = importlib.import_module(extension)
+    for _ in range(2):
+        assert files.in_use
+        tempera.unregister()
+        try:
+            assert not files.in_use and not list(files.folder.glob("open-*"))
+        finally:
+            tempera.register()
+    assert files.in_use
+    session(extension).jobs.pop().let_go()
 
 
 def test_what_belongs_to_a_file_since_somebody_looked_is_kept(extension: str, module: Any, place: Path) -> None:
