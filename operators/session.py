@@ -213,10 +213,13 @@ class Session:
                 self._worker.send(messages.Cancel(str(job.folder)))
 
     def _run_next(self) -> None:
-        if rendering() or self._clearing:
+        if rendering():
             return
         job = next((job for job in self._all if job.state == "ready" or job.question is not None), None)
         if job is None or self._running is not None:
+            return
+        if self._clearing:
+            job.note = "Waiting for the last worker to end"
             return
         self._running = job  # from now on no render's thread takes the worker away
         try:

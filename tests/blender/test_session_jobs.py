@@ -195,7 +195,7 @@ def test_a_worker_that_takes_long_to_end_is_waited_for(
     assert not job.active
     job.resume()
     assert not job.wait(timeout=0.5) and job.state == "ready"
-    assert here._worker is None and not gone(pid)
+    assert here._worker is None and not gone(pid) and "the last worker to end" in job.note
     kill(pid, signal.SIGKILL)
     assert job.wait() and job.state == "done"
     assert contents(job) == expected
