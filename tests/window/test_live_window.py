@@ -17,6 +17,7 @@ from backend.measure.bench import table
 from backend.measure.bench_ticks import tick_times
 
 JOBS = "session.jobs"
+DRAGS = 3
 SCENE = """
 bpy.ops.tempera.build_demo()
 scene = window.scene
@@ -68,16 +69,20 @@ def window(start: Callable[[str], Blender]) -> Blender:
 
 
 def turn(window: Blender) -> tuple[int, float, int]:
-    """Turn the view with the middle button.
+    """Turn the view with the middle button, again where so busy a machine has shown but the end of it.
 
     Returns how many views were drawn meanwhile, the longest time between two in ms, and how often our timer ticked.
     """
     left, top, right, bottom = window.bounds("VIEW_3D", "WINDOW")
     row = (top + bottom) // 2
     window.run("views.clear()")
-    window.drag(((2 * left + right) // 3, row), ((left + 2 * right) // 3, row + 60), button=MIDDLE)
-    seen = json.loads(window.run("import json; print(json.dumps(views))"))
-    moved = [one for last, one in pairwise(seen) if one[1] != last[1]]
+    moved: list = []
+    for _ in range(DRAGS):
+        window.drag(((2 * left + right) // 3, row), ((left + 2 * right) // 3, row + 60), button=MIDDLE)
+        seen = json.loads(window.run("import json; print(json.dumps(views))"))
+        moved = [one for last, one in pairwise(seen) if one[1] != last[1]]
+        if len(moved) > 1:
+            break
     gaps = [1000 * (after[0] - before[0]) for before, after in pairwise(moved)]
     return len(moved), max(gaps, default=0.0), moved[-1][2] - moved[0][2] if moved else 0
 
