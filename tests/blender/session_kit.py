@@ -16,6 +16,18 @@ from capture_probe import SIZE, box, new_scene, spin
 from sequencer_kit import picture, write_png
 
 FRAMES = range(1, 13)
+OPENS_A_JOB = """
+import importlib, pathlib, sys
+sys.path[:0] = sys.argv[-3:-1]
+import conftest, session_kit
+class Folders:
+    def mktemp(self, name):
+        return pathlib.Path(__import__("tempfile").mkdtemp())
+extension = next(conftest.extension.__wrapped__(Folders()))
+bridge = importlib.import_module(extension + ".backend.bridge.job")
+session = session_kit.session(extension)
+job = session.add(bridge.Job.open(pathlib.Path(sys.argv[-1])), None)
+"""  # for a Blender of its own, whose last arguments are two folders to import from and the job's
 
 
 def build_scene(frames: tuple[int, int] = (FRAMES[0], FRAMES[-1])) -> bpy.types.Scene:

@@ -15,7 +15,7 @@ from typing import Any
 import bpy
 import pytest
 from sequencer_kit import captured_job
-from session_kit import session
+from session_kit import OPENS_A_JOB, session
 
 
 @pytest.fixture
@@ -81,16 +81,7 @@ def test_what_another_blender_has_open_is_no_leftover_however_long_it_rests(modu
     assert not files.folder.exists()
 
 
-OTHER_BLENDER = """
-import importlib, pathlib, sys
-sys.path[:0] = sys.argv[-3:-1]
-import conftest, session_kit
-class Folders:
-    def mktemp(self, name):
-        return pathlib.Path(__import__("tempfile").mkdtemp())
-extension = next(conftest.extension.__wrapped__(Folders()))
-bridge = importlib.import_module(extension + ".backend.bridge.job")
-session_kit.session(extension).add(bridge.Job.open(pathlib.Path(sys.argv[-1])), None)
+OTHER_BLENDER = f"""{OPENS_A_JOB}
 print("open", flush=True)
 sys.stdin.read()
 """

@@ -15,7 +15,18 @@ import bpy
 import numpy as np
 import pytest
 from sequencer_kit import read_png, rendered
-from session_kit import FRAMES, build_scene, contents, drive, new_job, painted_keys, session, some_frames, unbroken
+from session_kit import (
+    FRAMES,
+    OPENS_A_JOB,
+    build_scene,
+    contents,
+    drive,
+    new_job,
+    painted_keys,
+    session,
+    some_frames,
+    unbroken,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -287,18 +298,8 @@ def test_when_blender_is_killed_the_worker_leaves_and_the_job_goes_on_elsewhere(
     assert contents(job) == expected
 
 
-OTHER_BLENDER = """
-import importlib, pathlib, sys
-sys.path[:0] = sys.argv[-3:-1]
-import conftest, session_kit
-class Folders:
-    def mktemp(self, name):
-        return pathlib.Path(__import__("tempfile").mkdtemp())
-extension = next(conftest.extension.__wrapped__(Folders()))
-bridge = importlib.import_module(extension + ".backend.bridge.job")
-session = session_kit.session(extension)
-job = session.add(bridge.Job.open(pathlib.Path(sys.argv[-1])), None).resume()
-session_kit.drive(job, session_kit.some_frames(job))
+OTHER_BLENDER = f"""{OPENS_A_JOB}
+session_kit.drive(job.resume(), session_kit.some_frames(job))
 print("worker", session._worker._process.pid, flush=True)
 sys.stdin.read()
 """
