@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import platform
 from functools import cache
 
@@ -23,7 +24,11 @@ def hold_freed() -> None:
 
 
 def give_back() -> None:
-    """Return what is free to the system, but for a rest of what other threads freed."""
+    """Return what is free to the system, but for a rest of what other threads freed.
+
+    What a finished job kept refers to itself (a cache to who fills it), and would stay until Python looks for such.
+    """
+    gc.collect()
     if (libc := _glibc()) is not None:
         libc.malloc_trim(0)
 

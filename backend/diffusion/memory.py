@@ -8,7 +8,6 @@ frame is predicted at a time, so that no frame depends on its neighbours.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -116,7 +115,6 @@ def pass_on_out_of_memory(error: BaseException) -> None:
 
 def give_back() -> None:
     """Return to the machine what a model that is no longer referred to held, on the device and beside it."""
-    gc.collect()
     allocator.give_back()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..bridge.allocator import give_back
 from ..bridge.files import write_file
 from ..bridge.job import Job
 from ..bridge.settings import from_keywords
@@ -73,6 +74,7 @@ def strip_time(job: Job, shot: Shot) -> Rows:  # noqa: ARG001
             continue
         with tempfile.TemporaryDirectory() as name:
             folder = there_and_back(shot, LONG, Path(name) / "long", data)
+            give_back()  # as a worker does between two jobs
             started = time.perf_counter()
             busy = cpu_seconds(partial(_deflicker_on_disk, folder))
             spent = time.perf_counter() - started

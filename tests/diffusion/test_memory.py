@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import platform
@@ -28,6 +29,7 @@ from backend.diffusion.latents import LatentCodec
 from backend.diffusion.memory import MemoryPlan, Residence, choose_plan, is_out_of_memory, needed
 from backend.diffusion.model import open_model
 from backend.diffusion.unet import UNetModel
+from backend.shot.shot import Shot
 from backend.worker import run_job
 from tests.diffusion import tiny
 from tests.footage import write_shot
@@ -276,3 +278,16 @@ def test_freed_memory_stays_until_it_is_given_back() -> None:
     )
     freed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert int(freed) > 100 << 20 or platform.libc_ver()[0] != "glibc"
+
+
+def test_what_a_finished_job_kept_is_let_go(tmp_path: Path) -> None:
+    job = Job.create(tmp_path / "job", "job", from_keywords("deflicker"))
+    write_shot(job.shot_folder, FRAMES, SIZE)
+    shots = [found for found in gc.get_objects() if type(found) is Shot]
+    gc.disable()  # else Python may come across it by itself
+    try:
+        worker._serve_one(Run(str(job.folder)), lambda _event: None, set())
+        assert Job.open(job.folder).state.state == "done"
+        assert all(any(found is known for known in shots) for found in gc.get_objects() if type(found) is Shot)
+    finally:
+        gc.enable()
