@@ -21,6 +21,7 @@ from .tree import grow
 
 NOBODY = -1
 TOLERANCE = 1.5  # footprints by which addresses may differ (exact-motion 1.1)
+SLOPES = 2 << 27  # bytes of slopes kept: five frames of 1920 x 1080
 FLOWS = 64 << 20  # bytes of flows kept: those between neighbours are asked for again, to be judged and to be used
 SEEDS = 4096  # pixels of one object that look-ups may start from, about
 ASKED = 256  # of an object's addresses are looked at for others like them
@@ -52,7 +53,6 @@ class Page:
     owner: np.ndarray
     address: np.ndarray
     scale: np.ndarray
-    slopes: np.ndarray
     tree: np.ndarray
     axes: np.ndarray
     places: np.ndarray
@@ -67,6 +67,7 @@ class AddressBook:
         self.unlisted = self.sky + 1
         self._owners: Cache[int, np.ndarray] = Cache(memory, lambda frame: bind(scene.layer(frame), scene.objects))
         self._pages: Cache[tuple[int, bytes], Page] = Cache(memory, self._make_page)
+        self._slopes: Cache[tuple[int, bytes], np.ndarray] = Cache(SLOPES, self._differentiate)
         self._flows: Cache[tuple[int, int, bytes], np.ndarray] = Cache(FLOWS, self._find)
 
     def owner(self, frame: int) -> np.ndarray:
@@ -76,6 +77,14 @@ class AddressBook:
     def page(self, frame: int, systems: np.ndarray) -> Page:
         """Return ``frame`` as addresses, each owner's in its system (``systems`` ``(owners,)`` int8)."""
         return self._pages.get((frame, systems.tobytes()))
+
+    def slopes(self, frame: int, systems: np.ndarray) -> np.ndarray:
+        """Return the slopes of a page, see :func:`~.kernels.differentiate`: larger than it, and quickly made again."""
+        return self._slopes.get((frame, systems.tobytes()))
+
+    def _differentiate(self, key: tuple[int, bytes]) -> np.ndarray:
+        page = self._pages.get(key)
+        return differentiate(page.owner, page.address, page.scale)
 
     def flow(self, i: int, j: int, systems: np.ndarray) -> np.ndarray:
         """Return where each address of frame ``i`` is in frame ``j``, visible or not.
@@ -92,7 +101,8 @@ class AddressBook:
         if len(source.places) and len(target.places):
             pull(
                 flow, source.owner, source.address, np.isin(systems, PULLED),
-                target.owner, target.address, target.scale, target.slopes, target.tree, target.axes, target.places,
+                target.owner, target.address, target.scale, self.slopes(j, systems),
+                target.tree, target.axes, target.places,
             )  # fmt: skip
         return flow
 
@@ -104,9 +114,9 @@ class AddressBook:
         Returns two ``(H, W)`` bool arrays: where pixels around the target show the address sought, and where all do
         that a bilinear sample touches.
         """
-        source, target = self.page(i, systems), self.page(j, systems)
+        source, target, slopes = self.page(i, systems), self.page(j, systems), self.slopes(j, systems)
         verdict = agree(
-            flow, source.owner, source.address, target.owner, target.address, target.scale, target.slopes, tolerance
+            flow, source.owner, source.address, target.owner, target.address, target.scale, slopes, tolerance
         )
         return verdict > 0, verdict == 3
 
@@ -144,9 +154,7 @@ class AddressBook:
         owner = np.where(np.isfinite(address @ np.ones(3, np.float32)), owner, NOBODY).astype(np.int32)
         scale = 1 / np.maximum(layer.depth, 1e-6) if camera.kind == "PERSP" else np.ones_like(layer.depth)
         scale[layer.sky] = 1
-        scale = scale.astype(np.float32)
-        slopes = differentiate(owner, address, scale)
-        return Page(owner, address, scale, slopes, *grow_seeds(owner, address, np.isin(system, PULLED)))
+        return Page(owner, address, scale.astype(np.float32), *grow_seeds(owner, address, np.isin(system, PULLED)))
 
 
 def grow_seeds(owner: np.ndarray, address: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -164,15 +172,17 @@ def grow_seeds(owner: np.ndarray, address: np.ndarray, wanted: np.ndarray) -> tu
     return keys[order], axes, np.stack([x, y], -1)[order]
 
 
-def repeats(page: Page, number: int) -> tuple[int, int]:
+def repeats(page: Page, slopes: np.ndarray, number: int) -> tuple[int, int]:
     """Count how many of an owner's addresses were looked at, and how many of them occur elsewhere in the frame too.
+
+    ``slopes`` are the page's, see :func:`~.kernels.differentiate`.
 
     Elsewhere is ``APART`` pixels away or more; the same is nearer than the smaller side of a pixel in address space.
     """
     own = np.flatnonzero(np.abs(page.tree[:, 3] - number * SPREAD) < 0.5)
     asked = own[:: max(1, len(own) // ASKED)]
     x, y = page.places[asked].T
-    sides = (page.slopes[y, x].reshape(-1, 2, 3).astype(np.float64) ** 2).sum(-1) / page.scale[y, x, None] ** 2
+    sides = (slopes[y, x].reshape(-1, 2, 3).astype(np.float64) ** 2).sum(-1) / page.scale[y, x, None] ** 2
     distance = ((page.tree[asked, None, :3] - page.tree[own, :3]) ** 2).sum(-1)
     apart = np.abs(page.places[asked, None] - page.places[own]).max(-1) >= APART
     return len(asked), int(((distance <= sides.min(-1)[:, None]) & apart).any(-1).sum())

@@ -18,9 +18,9 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-MEMORY = 12 << 27  # bytes kept of one shot,
+MEMORY = 9 << 27  # bytes kept of one shot,
 PICTURES = 3 << 27  # of its source frames,
-LAYERS = 5 << 27  # of its data layers: three of 1920 x 1080, since neighbours are read together,
+LAYERS = 5 << 27  # of its data layers at most: three of 1920 x 1080, since neighbours are read together,
 PAIRS = 2 << 27  # and of its correspondences
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")

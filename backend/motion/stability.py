@@ -231,7 +231,7 @@ class Stability:
         page = self.book.page(frame, systems)
         counts = np.zeros((4, len(systems)))
         for number in np.flatnonzero(self.alone & np.isin(systems, PULLED)):
-            counts[:2, number] = repeats(page, int(number))
+            counts[:2, number] = repeats(page, self.book.slopes(frame, systems), int(number))
         compared = (page.owner >= 0) & (page.owner < self.book.sky) & ~self.alone[page.owner]
         compared &= systems[page.owner] < System.VECTORS
         other = self._neighbour(frame)

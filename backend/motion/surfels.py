@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 
 from .addresses import Page
-from .kernels import Point, _address, _cross, _side, _square
+from .kernels import Point, _address, _cross, _side, _square, differentiate
 
 PER_SIDE = 6.0  # surfels along the side of a cell, at least, on a surface that faces the camera
 MOST = 256.0  # surfels in a pixel, about, where a face is seen edge-on
@@ -53,7 +53,9 @@ def usual_sampling(page: Callable[[int], Page], frames: Sequence[int]) -> np.nda
     for shown in (page(frames[k]) for k in chosen):
         owner = shown.owner[shown.owner >= 0]
         size = max(len(counts), int(owner.max(initial=-1)) + 1)
-        slopes = np.abs(shown.slopes[shown.owner >= 0]).reshape(-1, 2, 3).sum(1) / shown.scale[shown.owner >= 0, None]
+        known = shown.owner >= 0
+        slopes = differentiate(shown.owner, shown.address, shown.scale)[known]
+        slopes = np.abs(slopes).reshape(-1, 2, 3).sum(1) / shown.scale[known, None]
         sums = np.pad(sums, ((0, size - len(sums)), (0, 0)))
         sums += np.stack([np.bincount(owner, slopes[:, k], size) for k in range(3)], -1)
         counts = np.pad(counts, (0, size - len(counts))) + np.bincount(owner, minlength=size)

@@ -71,20 +71,24 @@ def page(address: np.ndarray) -> Page:
     """A page that one owner fills."""
     owner, scale = np.zeros(address.shape[:2], np.int32), np.ones(address.shape[:2], np.float32)
     seeds = grow_seeds(owner, address, owner == 0)
-    return Page(owner, address, scale, differentiate(owner, address, scale), *seeds)
+    return Page(owner, address, scale, *seeds)
+
+
+def repeated(found: Page, number: int) -> tuple[int, int]:
+    return repeats(found, differentiate(found.owner, found.address, found.scale), number)
 
 
 def test_coordinates_that_repeat() -> None:
     y, x = np.mgrid[:40, :60].astype(np.float32)
     plain = np.stack([x, y, 0 * x], -1) / 60
-    asked, found = repeats(page(plain), 0)
+    asked, found = repeated(page(plain), 0)
     assert asked > 100 and found == 0
     steep = np.stack([x**3 / 60**2, y / 40, 0 * x], -1) / 60  # unlike footprints within one object
-    assert repeats(page(steep), 0)[1] == 0
+    assert repeated(page(steep), 0)[1] == 0
     twice = np.stack([x % 30, y, 0 * x], -1) / 60
-    assert repeats(page(twice), 0)[1] > 0.9 * asked
-    assert repeats(page(0 * plain), 0)[1] > 0.9 * asked
-    assert repeats(page(plain), 7) == (0, 0)
+    assert repeated(page(twice), 0)[1] > 0.9 * asked
+    assert repeated(page(0 * plain), 0)[1] > 0.9 * asked
+    assert repeated(page(plain), 7) == (0, 0)
 
 
 def test_a_page_of_a_rendered_frame() -> None:

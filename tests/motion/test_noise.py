@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from backend.motion.addresses import Page
-from backend.motion.kernels import differentiate
 from backend.motion.noise import AnchoredNoise
 from backend.motion.surfels import DEPTH, find_surfels, usual_sampling
 
@@ -60,7 +59,7 @@ def pages(view: Callable[[int], View], hole: bool = False, chained: bool = False
         if chained:  # an object without a stable address: all of it has the same
             owner[:, 120:], address[:, 120:] = 2, 0
         scale = np.ones((HEIGHT, WIDTH), np.float32)
-        own = {"owner": owner, "address": address, "scale": scale, "slopes": differentiate(owner, address, scale)}
+        own = {"owner": owner, "address": address, "scale": scale}
         return Page(**{**dict.fromkeys(field.name for field in dataclasses.fields(Page)), **own})
 
     return page
@@ -186,9 +185,7 @@ def test_near_and_far_surfels_of_a_surface_share_no_part_of_it() -> None:
         scale = (0.1 + 0.9 * (y + 1) / HEIGHT).astype(np.float32)
         address = np.stack([(x - WIDTH / 2) / scale, 1000 / scale, np.zeros_like(scale)], -1).astype(np.float32)
         owner = np.zeros_like(found.owner)
-        return dataclasses.replace(
-            found, owner=owner, address=address, scale=scale, slopes=differentiate(owner, address, scale)
-        )
+        return dataclasses.replace(found, owner=owner, address=address, scale=scale)
 
     surfels = find_surfels(page(0), usual_sampling(page, FRAMES), CELL)
     assert len(set(surfels.depth)) > 2

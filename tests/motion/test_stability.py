@@ -109,11 +109,12 @@ def test_deformation_that_the_vector_pass_drops_is_kept(blender: str) -> None:
     assert motion.describe()["vector"] == ""
     for i, step in ((2, 1), (3, 1), (5, -1)):
         found = motion.pair(i, i + step)
-        page, there = (motion.book.page(f, motion.stability.systems(i, i + step)) for f in (i, i + step))
+        systems = motion.stability.systems(i, i + step)
+        page, there = (motion.book.page(f, systems) for f in (i, i + step))
         changing = (page.owner == captured.number("Changing")) & found.strict
         x, y = (np.rint(np.argwhere(changing)[:, ::-1] + found.flow[changing])).astype(int).T
         # Rest positions, that are told by neither frame's vectors, meet within a pixel.
-        slopes = there.slopes[y, x].reshape(-1, 2, 3) / there.scale[y, x, None, None]
+        slopes = motion.book.slopes(i + step, systems)[y, x].reshape(-1, 2, 3) / there.scale[y, x, None, None]
         footprint = np.linalg.norm(slopes, axis=-1).max(-1)
         off = np.linalg.norm(there.address[y, x] - page.address[changing], axis=-1) / footprint
         assert np.percentile(off, 99) < 1.0
