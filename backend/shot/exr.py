@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import cv2
 import numpy as np
 import OpenEXR
 
@@ -22,10 +23,10 @@ RENAMED = {"IndexOB": "Object Index", "Z": "Depth"}
 AGAIN = "Capture the shot again."
 
 
-def read_passes(path: Path, view_layer: str = "") -> dict[str, np.ndarray]:
+def read_passes(path: Path, view_layer: str = "") -> dict[str, list[np.ndarray]]:
     """Read every pass of one view layer but the picture itself, Combined.
 
-    Returns pass name (as Blender 5 spells it) -> ``(H, W, C)`` float32, channels in the order XYZW, RGBA or UVA,
+    Returns pass name (as Blender 5 spells it) -> its channels in the order XYZW, RGBA or UVA, ``(H, W)`` float32 each,
     row 0 at the top. A file with several view layers must hold ``view_layer``. Raises UserError where the file is
     missing, unreadable or cut short.
     """
@@ -47,7 +48,7 @@ def read_passes(path: Path, view_layer: str = "") -> dict[str, np.ndarray]:
             continue
         passes.setdefault(RENAMED.get(name, name), {})[component.upper()] = pixels
     return {
-        name: np.stack([found[c] for c in sorted(found, key="RGBXYUVZWA".find)], -1).astype(np.float32, copy=False)
+        name: [found[c].astype(np.float32, copy=False) for c in sorted(found, key="RGBXYUVZWA".find)]
         for name, found in passes.items()
     }
 
@@ -98,31 +99,33 @@ def read_layer(path: Path, size: tuple[int, int], view_layer: str = "") -> DataL
     missing = [name for name in ("Depth", "Vector", "Position") if name not in passes]
     if missing:
         raise UserError(f"The data layer file {path.name} has no {' and no '.join(missing)} pass. {AGAIN}")
-    height, width = passes["Vector"].shape[:2]
+    height, width = passes["Vector"][0].shape
     if (width, height) != tuple(size):
         sizes = f"{width} x {height} pixels, the shot {size[0]} x {size[1]}"
         raise UserError(f"The data layer file {path.name} is {sizes}. {AGAIN}")
     return _layer(passes, (height, width))
 
 
-def _layer(passes: dict[str, np.ndarray], shape: tuple[int, int]) -> DataLayer:
+def _layer(passes: dict[str, list[np.ndarray]], shape: tuple[int, int]) -> DataLayer:
     def take(name: str, channels: int) -> np.ndarray:
-        found = passes.get(name)
-        if found is None or found.shape[-1] < channels:
-            return np.zeros((*shape, channels), np.float32)
-        return np.ascontiguousarray(found[..., :channels])
+        found = passes.get(name, [])[:channels]
+        return cv2.merge(found) if len(found) == channels else np.zeros((*shape, channels), np.float32)
+
+    def plane(name: str, channel: int = 0) -> np.ndarray:
+        found = passes.get(name, [])
+        return found[channel] if channel < len(found) else np.zeros(shape, np.float32)
 
     addressed = {"TemperaGenerated", "TemperaRandom"} <= set(passes)
-    depth, position = take("Depth", 1)[..., 0], take("Position", 3)
-    generated, rest, random = take("TemperaGenerated", 4), take("TemperaRest", 3), take("TemperaRandom", 1)[..., 0]
-    vector = take("Vector", 4)
+    depth, position, vector = plane("Depth"), take("Position", 3), take("Vector", 4)
+    generated, rest, random = take("TemperaGenerated", 3), take("TemperaRest", 3), plane("TemperaRandom")
+    covered = plane("TemperaGenerated", 3)
     known = _everywhere(np.abs(vector) < 1e4)  # NaN is not; 1e4 stands outside a render border
     sky = ~(depth < SKY_DEPTH)
     surface = ~sky & _everywhere(np.isfinite(position))
     if addressed:
         surface &= _everywhere(np.isfinite(generated)) & _everywhere(np.isfinite(rest)) & np.isfinite(random)
-        surface &= np.abs(generated[..., 3] - 1) < 1e-3
-        sky &= ~(generated[..., 3] > 1e-3)
+        surface &= np.abs(covered - 1) < 1e-3
+        sky &= ~(covered > 1e-3)
 
     def finite(values: np.ndarray, otherwise: float = 0.0) -> np.ndarray:
         known = np.isfinite(values)
@@ -134,10 +137,10 @@ def _layer(passes: dict[str, np.ndarray], shape: tuple[int, int]) -> DataLayer:
         vector=vector if known.all() else np.where(known[..., None], vector, np.float32(np.nan)),
         position=finite(position),
         uv=finite(take("UV", 2)),
-        generated=np.ascontiguousarray(finite(generated[..., :3])),
+        generated=finite(generated),
         rest=finite(rest),
         random=finite(random),
-        index=np.rint(finite(take("Object Index", 1)[..., 0])).astype(np.int32),
+        index=np.rint(finite(plane("Object Index"))).astype(np.int32),
         surface=surface,
         sky=sky,
         addressed=addressed,
