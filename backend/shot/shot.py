@@ -25,6 +25,8 @@ from .pictures import read_picture
 
 FORMAT = 1
 AGAIN = "Capture the shot again."
+FEW = 4  # data layers kept, of large frames: what is needed of them for long is kept elsewhere, and smaller
+PIXEL = 86  # bytes that a pixel of a data layer takes
 
 __all__ = ["DataLayer", "Shot", "ShotInfo"]
 
@@ -83,7 +85,8 @@ class Shot:
         self.folder, self.info, self.matrices = folder, info, matrices
         self.memory = Budget()
         self._beauty: Cache[int, Picture] = Cache(PICTURES, self._load_beauty)
-        self._layers: Cache[int, DataLayer] = Cache(LAYERS, self._load_layer)
+        together = max(FEW * info.size[0] * info.size[1] * PIXEL, LAYERS // 5)
+        self._layers: Cache[int, DataLayer] = Cache(min(together, LAYERS), self._load_layer)
 
     @classmethod
     def open(cls, folder: Path) -> Shot:
