@@ -26,6 +26,7 @@ from .strokes import Sights
 from .surfaces import Surfaces
 
 KEPT = 512 << 20  # bytes of pictures kept
+SIGHTS = 32 << 20  # and of sights, of which each is used once
 
 
 def deflicker(
@@ -38,7 +39,8 @@ def deflicker(
     """
     chosen = settings.deflicker
     run: Run = stylized(Path(chosen.stylized), shot) if chosen.stylized else shot.beauty
-    sights = Sights(Surfaces(shot, motion_of(shot, chosen.motion)), shot.beauty if chosen.stylized else None)
+    surfaces = Surfaces(shot, motion_of(shot, chosen.motion))
+    sights = Sights(surfaces, shot.beauty if chosen.stylized else None, SIGHTS)
     todo = [take for take in takes(shot.frames, shot.info.cuts) if set(take) & set(wanted)]
     done, total = 0, 2 * sum(map(len, todo))
     for take in todo:

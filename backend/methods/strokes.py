@@ -174,11 +174,12 @@ class Sight:
 class Sights(Cache[tuple[int, int], Sight]):
     """How the frames of a shot see each other, by (other, frame): kept, since frames are deflickered more than once.
 
-    ``source`` are the frames that the pictures were painted over, None where they are all there is.
+    ``source`` are the frames that the pictures were painted over, None where they are all there is; ``kept`` are bytes,
+    few where frames are deflickered once.
     """
 
-    def __init__(self, surfaces: Surfaces, source: Callable[[int], np.ndarray] | None) -> None:
-        super().__init__(KEPT, self._look)
+    def __init__(self, surfaces: Surfaces, source: Callable[[int], np.ndarray] | None, kept: int = KEPT) -> None:
+        super().__init__(kept, self._look)
         self.surfaces, self.source = surfaces, source
 
     def carried(
