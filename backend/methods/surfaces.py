@@ -57,10 +57,11 @@ class Surfaces:
         near = (found.valid > 0) & cv2.dilate(found.strict.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
         then, now = warp(self.from_outline(painted), found.flow), self.from_outline(frame)
         front = self._fronts.get(frame)
-        behind = front != np.arange(front.size).reshape(front.shape)
-        slid = np.zeros_like(behind)
-        slid[behind] = np.hypot(*(found.flow[behind] - found.flow.reshape(-1, 2)[front[behind]]).T) > reach
-        strayed = (then < reach) & ((now > then + 1) | slid & (now < reach))
+        behind = front != np.arange(front.size, dtype=front.dtype).reshape(front.shape)
+        strayed = (then < reach) & (now > then + 1)
+        beside = np.nonzero(behind & (then < reach) & (now < reach))
+        slid = np.hypot(*(found.flow[beside] - found.flow.reshape(-1, 2)[front[beside]]).T) > reach
+        strayed[beside] |= slid
         poor = strayed | (self.sampling(painted, frame)[0] < STRETCH)
         return near & ~(_closed(poor & behind) & behind | _closed(poor & ~behind) & ~behind)
 

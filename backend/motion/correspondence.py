@@ -115,11 +115,13 @@ def _judge(
                     weight = (1 - abs(px - u)) * (1 - abs(py - v))
                     if weight > NO_WEIGHT:
                         bx, by = np.float64(back[v, u, 0]), np.float64(back[v, u, 1])
-                        close = close or np.hypot(dx + bx, dy + by) < TOLERANCE
+                        if (dx + bx) ** 2 + (dy + by) ** 2 < TOLERANCE * TOLERANCE:
+                            close = True
                         same = same and ids_j[v, u] == ids[y, x]
                         mean_x, mean_y = mean_x + weight * bx, mean_y + weight * by
             valid[y, x] = close
-            strict[y, x] = close and same and within and np.hypot(dx + mean_x, dy + mean_y) < TOLERANCE
+            left = (dx + mean_x) ** 2 + (dy + mean_y) ** 2
+            strict[y, x] = close and same and within and left < TOLERANCE * TOLERANCE
     return known, valid, strict
 
 

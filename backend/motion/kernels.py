@@ -405,7 +405,7 @@ def agree(
             for v in range(max(y0, 0), min(y0 + 2, height)):
                 for u in range(max(x0, 0), min(x0 + 2, width)):
                     weight = (1 - abs(px - u)) * (1 - abs(py - v))
-                    if weight > 1e-4:
+                    if weight > 1e-4 and (every or agreeing < LEAST):
                         found = _agreement(owner, address, scale, slopes, u, v, o, q, px, py, limit)
                         agreeing, every = agreeing + min(found, 1) * weight, every and found == 2
             if agreeing >= LEAST:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from .geometry import DataLayer
 
@@ -14,9 +15,21 @@ def neighbour_flow(layer: DataLayer, step: int) -> np.ndarray:
     Returns ``(H, W, 2)`` float32 pixels, NaN where no motion is known; the sky is NaN, since Cycles writes zero or a
     wrong vector there.
     """
-    vector = layer.vector
-    flow = np.stack([vector[..., 0], -vector[..., 1]] if step < 0 else [-vector[..., 2], vector[..., 3]], -1)
-    flow[layer.sky] = np.nan
+    return _neighbour_flow(layer.vector, layer.sky, step)
+
+
+@njit(cache=True, nogil=True)
+def _neighbour_flow(vector: np.ndarray, sky: np.ndarray, step: int) -> np.ndarray:
+    height, width = sky.shape
+    flow = np.empty((height, width, 2), np.float32)
+    for y in range(height):
+        for x in range(width):
+            if sky[y, x]:
+                flow[y, x] = np.nan, np.nan
+            elif step < 0:
+                flow[y, x] = vector[y, x, 0], -vector[y, x, 1]
+            else:
+                flow[y, x] = -vector[y, x, 2], vector[y, x, 3]
     return flow
 
 

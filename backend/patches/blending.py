@@ -155,12 +155,12 @@ def _parted(index: np.ndarray, nearness: np.ndarray) -> np.ndarray:
 
 
 def in_front(edge: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Return the pixel that stands in front of each pixel behind an outline, ``(H, W)`` flat indices; else its own.
+    """Return what stands in front of each pixel behind an outline, ``(H, W)`` int32 flat indices; else its own.
 
     ``edge`` ``(H, W)`` bool is as :func:`outlines` returns it. The pixel in front is the nearest one on the near side
     of an outline, where that is nearer to the camera than the pixel itself.
     """
-    own = np.arange(depth.size).reshape(depth.shape)
+    own = np.arange(depth.size, dtype=np.int32).reshape(depth.shape)
     near = edge & (cv2.dilate(depth, np.ones((3, 3), np.uint8)) > (1 + STEP) * depth)
     if not near.any():
         return own
