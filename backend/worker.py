@@ -26,7 +26,7 @@ from .bridge.messages import PROTOCOL, Message, Work
 from .bridge.resident import most_resident
 from .methods import FrameDone, Step
 from .shot.exr import write_picture as write_exr
-from .shot.pictures import encode_png, read_picture
+from .shot.pictures import encode_png, levels, read_picture
 from .shot.shot import Shot
 
 HEARTBEAT_SECONDS = 1.0
@@ -150,14 +150,13 @@ def _repaint(job: Job, shot: Shot, frame: int, paint: list[Any], emit: Emit) -> 
     image, alpha = read_picture(kept if kept.is_file() else path)
     for touch in paint:
         image = touch.on(frame, image, shot.motion)
-    content, present = encode_png(image, alpha), path.read_bytes()
-    if content != present:
+    if not np.array_equal(levels(image), levels(read_picture(path)[0])):  # not bytes: encoders change
         kept.parent.mkdir(exist_ok=True)
         if not kept.is_file():
-            write_file(kept, present)
+            write_file(kept, path.read_bytes())
         if job.settings.exr:
             write_exr(job.exr_path(frame), image, alpha)
-        write_file(path, content)
+        write_file(path, encode_png(image, alpha))
         emit(messages.Frame(str(job.folder), frame, str(path)))
 
 

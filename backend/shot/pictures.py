@@ -10,6 +10,9 @@ from PIL import Image
 
 from ..bridge.errors import UserError
 
+# As small as Pillow's of level 1 or smaller, in two thirds of the time or less: renders, paintings, noise and ramps.
+FAST = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
+
 
 def read_picture(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the picture in ``path`` as ``(H, W, 3)`` float32 in [0, 1] and its alpha ``(H, W)``, None if it has none.
@@ -35,5 +38,9 @@ def encode_png(image: np.ndarray, alpha: np.ndarray | None = None) -> bytes:
     Values are clipped and rounded to 8 bits; equal arrays give equal bytes.
     """
     channels = image[..., ::-1] if alpha is None else np.dstack([image[..., ::-1], alpha])  # BGR, as OpenCV has it
-    levels = np.rint(np.clip(channels, 0.0, 1.0) * 255).astype(np.uint8)
-    return cv2.imencode(".png", levels)[1].tobytes()  # no larger than Pillow's at its level 1, in a third of the time
+    return cv2.imencode(".png", levels(channels), FAST)[1].tobytes()
+
+
+def levels(image: np.ndarray) -> np.ndarray:
+    """Return ``image``, float in [0, 1], as a PNG holds it: uint8 levels of the same shape."""
+    return np.rint(np.clip(image, 0.0, 1.0) * 255).astype(np.uint8)

@@ -280,7 +280,8 @@ def test_freed_memory_stays_until_it_is_given_back() -> None:
     assert int(freed) > 100 << 20 or platform.libc_ver()[0] != "glibc"
 
 
-def test_what_a_finished_job_kept_is_let_go(tmp_path: Path) -> None:
+def test_what_a_finished_job_kept_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, memory.__name__)  # as in a worker that has not opened a model
     job = Job.create(tmp_path / "job", "job", from_keywords("deflicker"))
     write_shot(job.shot_folder, FRAMES, SIZE)
     shots = [found for found in gc.get_objects() if type(found) is Shot]
