@@ -1,8 +1,9 @@
 """Least-recently-used caches that share a bound in bytes.
 
 What is kept of one shot (addresses, surfels, chains) shares ``MEMORY``, so that a shot of any length and size takes no
-more than that, and what the step at hand needs. Source frames, data layers and correspondences have bounds of their
-own: they are read soon, or large, or many, and would drive out addresses that are needed all along.
+more than that, and what the step at hand needs. Source frames, data layers, slopes and correspondences have bounds of
+their own: they are read soon, or large, or many, and would drive out addresses that are needed all along. Footage has
+no data layers, and their memory as well.
 
 Several threads may ask at once: what one of them is making the others wait for.
 """
@@ -20,7 +21,7 @@ import numpy as np
 
 MEMORY = 9 << 27  # bytes kept of one shot,
 PICTURES = 3 << 27  # of its source frames,
-LAYERS = 5 << 27  # of its data layers at most: three of 1920 x 1080, since neighbours are read together,
+LAYERS = 5 << 27  # of its data layers, of which three of 1920 x 1080 fit,
 PAIRS = 2 << 27  # and of its correspondences
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ..bridge.errors import UserError
-from ..motion.cache import LAYERS, PICTURES, Budget, Cache
+from ..motion.cache import LAYERS, MEMORY, PICTURES, Budget, Cache
 from ..motion.correspondence import Motion
 from ..motion.estimate import EstimatedMotion
 from ..motion.exact import ExactMotion
@@ -25,7 +25,7 @@ from .pictures import read_picture
 
 FORMAT = 1
 AGAIN = "Capture the shot again."
-FEW = 4  # data layers kept, of large frames: what is needed of them for long is kept elsewhere, and smaller
+FEW = 8  # data layers kept, if they are large: motion keeps what it needs of them for long
 PIXEL = 86  # bytes that a pixel of a data layer takes
 
 __all__ = ["DataLayer", "Shot", "ShotInfo"]
@@ -83,10 +83,9 @@ class Shot:
 
     def __init__(self, folder: Path, info: ShotInfo, matrices: np.ndarray) -> None:
         self.folder, self.info, self.matrices = folder, info, matrices
-        self.memory = Budget()
+        self.memory = Budget(MEMORY if info.data_frames else MEMORY + LAYERS)
         self._beauty: Cache[int, Picture] = Cache(PICTURES, self._load_beauty)
-        together = max(FEW * info.size[0] * info.size[1] * PIXEL, LAYERS // 5)
-        self._layers: Cache[int, DataLayer] = Cache(min(together, LAYERS), self._load_layer)
+        self._layers: Cache[int, DataLayer] = Cache(layers_kept(info.size), self._load_layer)
 
     @classmethod
     def open(cls, folder: Path) -> Shot:
@@ -172,6 +171,15 @@ class Shot:
         if frame not in self.info.data_frames:
             raise UserError(f"Frame {frame} has no data layer. {AGAIN}")
         return read_layer(self.folder / "data" / frame_file(frame, "exr"), self.info.size, self.info.view_layer)
+
+
+def layers_kept(size: tuple[int, int]) -> int:
+    """Return how many bytes of data layers are kept, of frames of ``size`` (width, height): ``FEW`` if they are large.
+
+    Of small ones more; of the largest fewer, but two, since neighbours are read together.
+    """
+    layer = size[0] * size[1] * PIXEL
+    return min(max(FEW * layer, LAYERS // 2), max(LAYERS, 2 * layer))
 
 
 def read_json(path: Path) -> dict[str, Any]:
