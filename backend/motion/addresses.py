@@ -59,7 +59,7 @@ class Page:
 
 
 class AddressBook:
-    """Pages of a rendered scene, made when asked for and kept within ``memory``."""
+    """Pages of a rendered scene, made when asked for and kept within ``memory``; slopes and flows have own bounds."""
 
     def __init__(self, scene: SceneGeometry, memory: Budget) -> None:
         self.scene, self.memory = scene, memory
@@ -79,7 +79,7 @@ class AddressBook:
         return self._pages.get((frame, systems.tobytes()))
 
     def slopes(self, frame: int, systems: np.ndarray) -> np.ndarray:
-        """Return the slopes of a page, see :func:`~.kernels.differentiate`: larger than it, and quickly made again."""
+        """Return the slopes of a page, see :func:`~.kernels.differentiate`: larger than it, and made in less time."""
         return self._slopes.get((frame, systems.tobytes()))
 
     def _differentiate(self, key: tuple[int, bytes]) -> np.ndarray:

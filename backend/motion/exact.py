@@ -52,7 +52,8 @@ class ExactMotion:
             vector = self._vector(i, j, flow, systems)
             # Both are exact, but only the Vector pass can be wrong; of a face seen edge-on it is the finer one.
             better = (systems != System.MATRICES)[owner] | (apart(vector, flow) <= DRIFT[0])
-            better &= (owner >= 0) & ~self.stability.changing[owner] & np.isfinite(vector[..., 0] + vector[..., 1])
+            told = np.isfinite(vector[..., 0]) & np.isfinite(vector[..., 1])  # all() over so short an axis is slow
+            better &= (owner >= 0) & ~self.stability.changing[owner] & told
             np.copyto(flow, vector, where=better[..., None])
         valid, strict = self.book.agreement(i, j, flow, systems)
         np.copyto(flow, 0, where=~np.isfinite(flow))

@@ -51,9 +51,9 @@ def usual_sampling(page: Callable[[int], Page], frames: Sequence[int]) -> np.nda
     sums, counts = np.zeros((0, 3)), np.zeros(0)
     chosen = np.unique(np.linspace(0, len(frames) - 1, LOOKED_AT).round().astype(int))
     for shown in (page(frames[k]) for k in chosen):
-        owner = shown.owner[shown.owner >= 0]
-        size = max(len(counts), int(owner.max(initial=-1)) + 1)
         known = shown.owner >= 0
+        owner = shown.owner[known]
+        size = max(len(counts), int(owner.max(initial=-1)) + 1)
         slopes = differentiate(shown.owner, shown.address, shown.scale)[known]
         slopes = np.abs(slopes).reshape(-1, 2, 3).sum(1) / shown.scale[known, None]
         sums = np.pad(sums, ((0, size - len(sums)), (0, 0)))
