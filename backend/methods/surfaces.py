@@ -42,7 +42,7 @@ class Surfaces:
 
     def _sampling(self, pair: tuple[int, int]) -> np.ndarray:
         painted, frame = pair
-        return np.stack(sampling(self.motion.pair(frame, painted).flow))
+        return sampling(self.motion.pair(frame, painted).flow)
 
     def sees(self, painted: int, frame: int, reach: float) -> np.ndarray:
         """Return where a painted frame shows what ``frame`` shows, and shows it well, ``(H, W)`` bool.

@@ -110,26 +110,28 @@ def faded(weights: Sequence[np.ndarray], radius: float) -> list[np.ndarray]:
 
 
 @njit(cache=True, nogil=True)
-def sampling(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the smaller and the larger singular value of the Jacobian of p -> p + ``flow``, ``(H, W)`` float32 each.
+def sampling(flow: np.ndarray) -> np.ndarray:
+    """Return the smaller and the larger singular value of the Jacobian of p -> p + ``flow``, ``(2, H, W)`` float32.
 
     They say how many pixels of the other frame a pixel covers, across and along: below 1 the surface is seen larger
     here than there, and what is gathered is stretched; above 1 it is seen smaller, and what is gathered aliases.
     """
     height, width = flow.shape[:2]
-    small, large = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
+    found = np.empty((2, height, width), np.float32)
     for y in range(height):
         north, south = max(y - 1, 0), min(y + 1, height - 1)
+        down = np.float32(1) / np.float32(max(south - north, 1))
         for x in range(width):
             west, east = max(x - 1, 0), min(x + 1, width - 1)
-            a = 1 + (flow[y, east, 0] - flow[y, west, 0]) / max(east - west, 1)
-            b = (flow[y, east, 1] - flow[y, west, 1]) / max(east - west, 1)
-            c = (flow[south, x, 0] - flow[north, x, 0]) / max(south - north, 1)
-            d = 1 + (flow[south, x, 1] - flow[north, x, 1]) / max(south - north, 1)
-            square, determinant = a * a + b * b + c * c + d * d, a * d - b * c
-            root = np.sqrt(max(square * square - 4 * determinant * determinant, 0.0))
-            small[y, x], large[y, x] = np.sqrt(max(square - root, 0.0) / 2), np.sqrt((square + root) / 2)
-    return small, large
+            right = np.float32(1) / np.float32(max(east - west, 1))
+            a = np.float32(1) + (flow[y, east, 0] - flow[y, west, 0]) * right
+            b = (flow[y, east, 1] - flow[y, west, 1]) * right
+            c = (flow[south, x, 0] - flow[north, x, 0]) * down
+            d = np.float32(1) + (flow[south, x, 1] - flow[north, x, 1]) * down
+            # The sum and the difference of the singular values: of its turning and of its mirroring part.
+            total, rest = np.sqrt((a + d) ** 2 + (b - c) ** 2), np.sqrt((a - d) ** 2 + (b + c) ** 2)
+            found[0, y, x], found[1, y, x] = abs(total - rest) / 2, (total + rest) / 2
+    return found
 
 
 def outlines(index: np.ndarray, depth: np.ndarray) -> np.ndarray:
