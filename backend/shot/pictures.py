@@ -22,6 +22,9 @@ def read_picture(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     try:
         with Image.open(path) as picture:
             picture.load()
+            if picture.mode.startswith("I"):  # grey of 16 bits, which Pillow would clip to 8
+                grey = np.asarray(picture, np.float32) / np.float32(65535)
+                return np.repeat(grey[..., None], 3, axis=-1), None
             has_alpha = "A" in picture.getbands() or "transparency" in picture.info
             pixels = np.asarray(picture.convert("RGBA" if has_alpha else "RGB"))
     except FileNotFoundError as error:

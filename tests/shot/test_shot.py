@@ -16,6 +16,7 @@ from backend.bridge.errors import UserError
 from backend.motion.cache import Cache, array_bytes
 from backend.motion.estimate import EstimatedMotion
 from backend.motion.exact import ExactMotion
+from backend.shot.pictures import read_picture
 from backend.shot.shot import Shot
 from tests.shot.probe import probe
 
@@ -183,3 +184,10 @@ def test_memory_is_bounded(folder: Path) -> None:
     assert list(cache.items) == [7, 1, 8]  # the least recently used went first
     small = Cache(size // 2, shot._load_layer)
     assert small.get(1) is small.get(1)
+
+
+def test_grey_of_sixteen_bits_is_read_in_all_its_range(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 30000, 65535]], np.uint16)).save(tmp_path / "grey.png")
+    colour, alpha = read_picture(tmp_path / "grey.png")
+    np.testing.assert_allclose(colour, np.repeat([[[0.0], [30000 / 65535], [1.0]]], 3, axis=-1), atol=1e-6)
+    assert alpha is None
