@@ -51,9 +51,14 @@ def blend(images: Sequence[np.ndarray], weights: Sequence[np.ndarray], radius: f
 
 
 def _contrast(image: np.ndarray, weight: np.ndarray, radius: float) -> np.ndarray:
-    """Return the local standard deviation of the luma, ``(H, W)``."""
-    luma = image @ LUMA
-    return np.sqrt(np.maximum(local_mean(luma * luma, radius, weight) - local_mean(luma, radius, weight) ** 2, 0))
+    """Return the local standard deviation of the luma, ``(H, W)``: smooth, so that every other pixel will do."""
+    height, width = image.shape[:2]
+    luma, weight = image @ LUMA, weight.astype(np.float32, copy=False)
+    sums, half = cv2.merge([weight * luma * luma, weight * luma, weight]), (-(-width // 2), -(-height // 2))
+    sums = cv2.GaussianBlur(cv2.resize(sums, half, interpolation=cv2.INTER_AREA), (0, 0), radius / 2)
+    square, mean, _ = np.moveaxis(sums, -1, 0) / np.maximum(sums[..., 2], 1e-6)
+    deviation = np.sqrt(np.maximum(square - mean**2, 0))
+    return cv2.resize(deviation, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def contrast_blend(images: Sequence[np.ndarray], weights: Sequence[np.ndarray], like: np.ndarray) -> np.ndarray:
@@ -127,7 +132,7 @@ def light_change(now: np.ndarray, then: np.ndarray, weight: np.ndarray, radius: 
     of their local means (σ = ``radius`` px, where ``weight`` ``(H, W)`` is above 0) is that of the light alone. A
     change of less than ``NOISE`` is taken for the render's noise, and larger ones count by what they exceed it.
     """
-    change = [np.log(local_mean(frame @ LUMA, radius, weight) + BLACK) for frame in (now, then)]
+    change = [np.log(np.maximum(local_mean(frame @ LUMA, radius, weight), 0) + BLACK) for frame in (now, then)]
     shift = np.clip(change[0] - change[1], -MAX_LIGHT, MAX_LIGHT)
     return np.sign(shift) * np.maximum(np.abs(shift) - NOISE, 0) * (weight > 0)
 

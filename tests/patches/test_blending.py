@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from backend.patches.blending import antialiased, faded, outlines, sampling, shares
-from backend.patches.statistics import blend, contrast_ratio, follow_light
+from backend.patches.statistics import blend, contrast_ratio, follow_light, light_change
 
 RNG = np.random.default_rng(5)
 
@@ -123,6 +123,13 @@ def test_light_that_moved_on_is_followed_and_noise_is_not():
     assert np.abs(back - painting)[:, :20].max() < 0.08
     noisy = lit + 0.02 * RNG.standard_normal(lit.shape).astype(np.float32)
     assert np.abs(follow_light(painting, noisy, lit, seen, radius=2.0) - painting).max() < 0.02
+
+
+def test_the_light_of_what_sampling_made_darker_than_black_is_a_number():
+    dark = np.full((40, 60, 3), -0.1, np.float32)
+    seen = np.zeros((40, 60), np.float32)
+    seen[:, :30] = 1
+    assert np.isfinite(light_change(np.zeros_like(dark), dark, seen, 2.0)).all()
 
 
 def test_a_painting_with_deeper_shadows_lets_light_count_more():
