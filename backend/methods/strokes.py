@@ -33,10 +33,12 @@ SUDDEN = 0.2  # change of tone from one frame to the next, as a logarithm, from 
 KNOWN = 0.3  # share of a region that must show in both of two frames, or their tones are compared with less weight
 STRETCH = 0.35, 0.6  # a surface that was seen this much smaller is taken from elsewhere, or in part
 RELIT = 0.5  # change of light, as a logarithm, at which strokes count e times less: in other light paint is other paint
+EDGE = 0.3  # change of light from one pixel to those near at which strokes count e times less: a shadow has moved
 DISAGREEMENT = 0.08  # difference of light and shade at which a frame counts e times less
 LEVELS = 3  # of frames that surfaces are gathered from, each between those before
 ENOUGH = 0.01  # of a frame, that may be left to the frame itself without asking others
 THIRDS = np.full(3, 1 / 3, np.float32)
+FAR = 1e6  # beyond any change of light
 DETAIL = 4.0  # px, across which strokes are told from what they cover
 
 
@@ -214,8 +216,10 @@ class Sights(Cache[tuple[int, int], Sight]):
         if self.source is None:
             return Sight(weight, scale, None)
         now, then = self.source(frame), warp(self.source(other), flow)
-        light = light_change(now, then, weight, max(SHADE * width, 1.5)).astype(np.float32)
-        return Sight(weight * np.exp(-((light / RELIT) ** 2)), scale, light)
+        radius = max(SHADE * width, 1.5)
+        light = light_change(now, then, weight, radius).astype(np.float32)
+        poor = (light / RELIT) ** 2 + (spread(light, weight > 0, radius) / EDGE) ** 2
+        return Sight(weight * np.exp(-poor), scale, light)
 
 
 View = tuple[np.ndarray, np.ndarray]
@@ -232,14 +236,29 @@ def together(views: Sequence[View], shares: Sequence[float]) -> View:
 
 
 def laid_over(own: np.ndarray, views: Iterable[View]) -> np.ndarray:
-    """Return the picture ``own`` ``(H, W, 3)`` with ``views`` laid over it, the first uppermost."""
-    image, left = np.zeros_like(own), np.ones(own.shape[:2], np.float32)
+    """Return the picture ``own`` ``(H, W, 3)`` with ``views`` laid over it, the first uppermost.
+
+    Where several show through, they keep the contrast of their strokes, see :func:`~..patches.statistics.blend`.
+    """
+    images, shares, left = [], [], np.ones(own.shape[:2], np.float32)
     for view, weight in views:
-        image += (left * weight)[..., None] * view
+        images.append(view)
+        shares.append(left * weight)
         left = left * (1 - weight)
         if left.mean() < ENOUGH:
             break
-    return image + left[..., None] * own
+    return blend([*images, own], [*shares, left], DETAIL)
+
+
+def spread(values: np.ndarray, known: np.ndarray, radius: float) -> np.ndarray:
+    """Return by how much ``values`` ``(H, W)`` float32 differ within twice the ``radius`` px, where they are ``known``.
+
+    ``known`` is ``(H, W)`` bool. The result is smooth, and 0 where they are not.
+    """
+    around = np.ones((2 * round(2 * radius) + 1,) * 2, np.uint8)  # a square: fast, however large
+    high = cv2.dilate(np.where(known, values, -FAR).astype(np.float32), around)
+    low = cv2.erode(np.where(known, values, FAR).astype(np.float32), around)
+    return cv2.GaussianBlur(np.where(known, high - low, 0).astype(np.float32), (0, 0), radius)
 
 
 def references(frames: Sequence[int], window: int, level: int) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from backend.bridge.settings.deflicker import BlendSettings
 from backend.methods import FrameDone, Step
 from backend.methods.deflicker import deflicker
 from backend.methods.smoothing import Run, smoother
-from backend.methods.strokes import Sights, nearest, references
+from backend.methods.strokes import Sights, laid_over, nearest, references
 from backend.methods.surfaces import Surfaces
 from backend.motion.warp import warp
 from backend.shot.pictures import encode_png
@@ -89,6 +89,26 @@ def test_a_shadow_that_moves_is_followed(shot: LayeredShot) -> None:
     first = warp(still[9], shot.motion.pair(frame, 9).flow)
     assert shaded.sum() > 20
     assert np.abs(made[frame] - still[frame])[shaded].mean() < 0.2 * np.abs(first - still[frame])[shaded].mean()
+
+
+def test_the_outline_of_a_shadow_that_moves_does_not_stay(shot: LayeredShot) -> None:
+    still = {frame: 0.1 + 0.8 * shot.beauty(frame) for frame in shot.frames}
+    made, there = smoothed(shot, still.__getitem__, shot.beauty), shot.frames[8]
+    outline = cv2.morphologyEx(shot.shade(there), cv2.MORPH_GRADIENT, np.ones((3, 3))) > 0
+    for frame in (shot.frames[0], shot.frames[-1]):
+        found = shot.motion.pair(frame, there)
+        left = (warp(outline, found.flow, "nearest") > 0) & found.strict
+        assert left.sum() > 20
+        off = np.abs(made[frame] - still[frame]).mean(-1)
+        assert off[left].mean() < 2 * off[found.strict & ~left].mean()
+
+
+def test_strokes_that_lie_half_over_others_keep_their_contrast() -> None:
+    own, view = (0.5 + 0.1 * np.random.default_rng(k).standard_normal((48, 64, 3)).astype(np.float32) for k in (1, 2))
+    half = np.full((48, 64), 0.5, np.float32)
+    assert laid_over(own, [(view, half)]).std() > 0.9 * own.std()  # of the mean it is 0.71
+    assert np.allclose(laid_over(own, [(view, 2 * half)]), view, atol=1e-6)
+    assert np.allclose(laid_over(own, []), own, atol=1e-6)
 
 
 def light(frame: int) -> float:
